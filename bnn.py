@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: Apache-2.0
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "numpyro>=0.20,<0.23",
+#     "jax>=0.7,<0.13",
+#     "jaxlib>=0.7,<0.13",
+#     "numpy>=2.0,<3",
+#     "matplotlib>=3.10.8,<4",
+# ]
+# ///
+r"""
+Bayesian neural network
+=======================
+
+An ordinary neural network answers with one curve. A *Bayesian* neural network (BNN)
+keeps every set of weights that explains the data, each as often as it deserves, so its
+answer is a cloud of curves: narrow where there are data, wide where there are none.
+
+Here a network with two hidden layers learns a curve from 100 noisy points. You will see
+how to write it down as a model, sample its posterior with NUTS, predict with every draw
+at once, and tell which of the printed diagnostics to believe.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import pathlib
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from matplotlib.figure import Figure
+from numpyro import handlers
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from numpyro.infer import MCMC, NUTS
+
+# %%
+# The model
+# ---------
+#
+# Every weight has a standard normal prior, the noise has an unknown precision, and
+# the network is
+#
+# .. math::
+#
+#    f(X) = \tanh(\tanh(X w_1)\, w_2)\, w_3, \qquad
+#    Y \sim \mathrm{Normal}\bigl(f(X),\ \mathrm{prec\_obs}^{-1/2}\bigr).
+#
+# The code computes the transpose of each layer, so that the data lie on the *last*
+# axis. It is the same network; but there are many data and few units, and a processor
+# is fastest along the axis that is contiguous in memory. Make that the long one.
+
+
+def model(X, Y, D_H):
+    """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1).
+
+    With ``Y=None``, the observations are sampled too.
+    """
+    N, D_X = X.shape
+
+    # the prior: every weight is Normal(0, 1)
+    w1 = numpyro.sample("w1", dist.Normal(jnp.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
+    w2 = numpyro.sample("w2", dist.Normal(jnp.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
+    w3 = numpyro.sample("w3", dist.Normal(jnp.zeros((D_H, 1)), 1.0))  # (D_H, 1)
+
+    # the network, data on the last axis
+    z1 = jnp.tanh(w1.T @ X.T)  # (D_H, N) <= first hidden layer
+    z2 = jnp.tanh(w2.T @ z1)  # (D_H, N) <= second hidden layer
+    f = numpyro.deterministic("f", (w3.T @ z2).T)  # (N, 1) <= output, free of noise
+
+    # the likelihood: the noise has precision prec_obs
+    prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
+    with numpyro.plate("data", N):
+        Y_dist = dist.Normal(f, 1.0 / jnp.sqrt(prec_obs)).to_event(1)  # (N, 1)
+        numpyro.sample("Y", Y_dist, obs=Y)  # (N, 1)
+
+
+# %%
+# The data
+# --------
+#
+# A wiggly curve in one input :math:`x`. The network gets the features :math:`1, x,
+# x^2, \dots`: the column of ones makes ``w1[0]`` the bias of the first layer. The
+# test inputs reach beyond the training inputs, because that is where a BNN earns its
+# keep. All of this is plain NumPy: JAX would compile each of these small operations.
+
+
+def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
+    """Return X (N, D_X), standardised Y (N, 1) and X_test (N_test, D_X).
+
+    ``N`` is at least 2. The data are the same at every call.
+    """
+    rng = np.random.RandomState(0)
+    x = np.linspace(-1.0, 1.0, N)  # (N,)
+    x_test = np.linspace(-1.3, 1.3, N_test)  # (N_test,)
+
+    X = x[:, None] ** np.arange(D_X)  # (N, D_X)
+    X_test = x_test[:, None] ** np.arange(D_X)  # (N_test, D_X)
+
+    W = 0.5 * rng.randn(D_X)  # (D_X,)
+    noise = sigma_obs * rng.randn(N)  # (N,)
+    Y = X @ W + 0.5 * (0.5 + x) ** 2 * np.sin(4.0 * x) + noise  # (N,)
+    Y = (Y - Y.mean()) / Y.std()  # (N,)
+    return X, Y[:, None], X_test
+
+
+# %%
+# Inference
+# ---------
+#
+# NUTS, the No-U-Turn Sampler, draws from the posterior by letting the weights glide
+# along its gradient. During warm-up it tunes its own step size and scales; those
+# draws are thrown away. Several chains from different starting points show whether
+# they all found the same answer.
+
+
+def run_inference(
+    model,
+    rng_key,
+    X,
+    Y,
+    D_H,
+    num_warmup=1000,
+    num_samples=2000,
+    num_chains=1,
+    progress_bar=True,
+):
+    """Sample the posterior of ``model(X, Y, D_H)`` with NUTS; return the MCMC object.
+
+    ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H),
+    w3 (S, D_H, 1), prec_obs (S,) and f (S, N, 1), where S = num_chains * num_samples.
+    Method: Hoffman and Gelman (2014).
+    """
+    # one chain a device while there are enough devices, else all at once on the first
+    devices = jax.local_device_count()
+    chain_method = "parallel" if devices >= num_chains else "vectorized"
+    print(
+        f"NUTS on {jax.default_backend()}, {devices} device(s): {num_chains} chain(s), "
+        f"{chain_method}, {num_warmup} + {num_samples} draws each",
+        flush=True,
+    )
+
+    mcmc = MCMC(
+        NUTS(model),
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+        chain_method=chain_method,
+        progress_bar=progress_bar,
+    )
+    mcmc.run(rng_key, X, Y, D_H)
+    jax.block_until_ready(mcmc.last_state)  # JAX returns before the work is done
+    return mcmc
+
+
+# %%
+# How do you know that it worked? Not by the weights. Flip the signs of all weights
+# into and out of a hidden unit, or swap two units, and the network computes the same
+# function. So the posterior has thousands of mirror images, every weight's true mean
+# is 0, and its ``n_eff`` in the table tells only how often the chain happened to jump
+# between them. What has to converge is what does not depend on the names of the
+# units: the function values ``f`` and the precision of the noise.
+
+
+def print_convergence(mcmc):
+    """Print the worst r_hat and n_eff of f and prec_obs, and warn if they are bad."""
+    draws = mcmc.get_samples(group_by_chain=True)  # each (num_chains, num_samples, ...)
+    worst_r_hat = 0.0
+
+    print(f"{'What has to converge':>24} {'worst r_hat':>12} {'worst n_eff':>12}")
+    for name, label in {"f": "f at the training data", "prec_obs": "prec_obs"}.items():
+        x = np.asarray(draws[name])
+        r_hat, n_eff = np.max(split_gelman_rubin(x)), np.min(effective_sample_size(x))
+        print(f"{label:>24} {r_hat:>12.3f} {n_eff:>12.0f}")
+        worst_r_hat = np.maximum(worst_r_hat, r_hat)  # keeps a NaN, unlike max
+    print(
+        "The weights' own n_eff is low because the posterior is symmetric: flipping or"
+    )
+    print("swapping hidden units changes the weights, but not f.")
+
+    if not worst_r_hat <= 1.01:  # true for NaN, too
+        print(
+            "\nWarning: r_hat is above 1.01, so the chains have not converged. Try more"
+        )
+        print("warm-up (--num-warmup), more draws (--num-samples) or more chains.")
+    if np.mean(mcmc.get_extra_fields()["diverging"]) > 0.05:
+        print(
+            "\nWarning: more than 5 % of the draws diverged, so parts of the posterior"
+        )
+        print("may be missing. Try more warm-up (--num-warmup), or more careful steps:")
+        print("NUTS(model, target_accept_prob=0.95) in run_inference.")
+
+
+# %%
+# Prediction
+# ----------
+#
+# To predict with *one* posterior draw, hold the model at that draw and run it without
+# ``Y``: it then samples new observations, noise included. ``jax.vmap`` turns that
+# into a prediction with all draws at once. Each draw has a key of its own, so that no
+# two share their noise.
+
+
+def predict(model, rng_key, samples, X, D_H, site="Y"):
+    """Predict Y (N, 1) at X (N, D_X) from one draw; with ``site="f"``, f instead."""
+    at_draw = handlers.condition(handlers.seed(model, rng_key), samples)
+    trace = handlers.trace(at_draw).get_trace(X, None, D_H)
+    return trace[site]["value"]  # (N, 1)
+
+
+# %%
+# The picture
+# -----------
+#
+# The wide band is where 90 % of new *observations* should fall, the narrow one where
+# 90 % of the posterior's *functions* run; between them lies the noise. Beyond the
+# dotted lines there are no data, and both bands open up: the network knows what it
+# does not know.
+
+
+def plot(X, Y, X_test, Y_draws, f_draws):
+    """Plot data and predictions; Y_draws and f_draws are (S, N_test, 1)."""
+    x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
+    Y_low, Y_high = np.quantile(Y_draws[..., 0], [0.05, 0.95], axis=0)  # (N_test,) each
+    f_low, f_high = np.quantile(f_draws[..., 0], [0.05, 0.95], axis=0)  # (N_test,) each
+    mean = np.mean(Y_draws[..., 0], axis=0)  # (N_test,)
+
+    fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+    ax.fill_between(
+        x_test, Y_low, Y_high, color="#c6dbef", label="90 % of observations"
+    )
+    ax.fill_between(x_test, f_low, f_high, color="#6baed6", label="90 % of functions f")
+    ax.plot(x_test, mean, color="#08306b", lw=2, label="mean prediction")
+    ax.plot(x, Y[:, 0], "kx", ms=5, label="training data")
+    ax.axvline(x.min(), color="0.4", ls=":", label="training data end")
+    ax.axvline(x.max(), color="0.4", ls=":")
+    ax.set(xlabel="x", ylabel="Y", xlim=(x_test[0], x_test[-1]))
+    ax.set_title("Bayesian neural network: mean and 90 % intervals")
+    ax.legend(loc="upper center")
+    return fig
+
+
+# %%
+# Run it
+# ------
+#
+# First the steps above, one after the other. The rest of the page is command line:
+# flags, devices and files, nothing about BNNs. Leave it behind when you copy from
+# here.
+
+
+def main(argv=None):
+    """Sample, print the table, predict and plot; argv are the flags, see ``--help``."""
+    args = parse_args(argv)
+    D_H = args.num_hidden
+    X, Y, X_test = get_data(N=args.num_data)  # (N, D_X), (N, 1), (N_test, D_X)
+    key_inference, key_predict = jax.random.split(jax.random.key(args.seed))
+
+    start = time.perf_counter()
+    mcmc = in_a_thread(
+        run_inference,
+        model,
+        key_inference,
+        X,
+        Y,
+        D_H,
+        num_warmup=args.num_warmup,
+        num_samples=args.num_samples,
+        num_chains=args.num_chains,
+        progress_bar=in_notebook() or (sys.stdout.isatty() and sys.stderr.isatty()),
+    )
+    elapsed = time.perf_counter() - start
+
+    with np.errstate(invalid="ignore", divide="ignore"):  # a stuck chain gives 0 / 0
+        mcmc.print_summary()  # its last line is the number of divergences
+        print(f"MCMC elapsed time: {elapsed:.2f} s\n")
+        print_convergence(mcmc)
+
+    @jax.jit
+    @jax.vmap
+    def predict_all(rng_key, draw):
+        new_Y = predict(model, rng_key, draw, X_test, D_H)
+        new_f = predict(model, rng_key, draw, X_test, D_H, site="f")
+        return new_Y, new_f
+
+    draws = mcmc.get_samples()  # each (S, ...)
+    keys = jax.random.split(key_predict, len(draws["prec_obs"]))  # (S,)
+    Y_draws, f_draws = predict_all(keys, draws)  # (S, N_test, 1) each
+    save(plot(X, Y, X_test, Y_draws, f_draws), args.output)
+
+
+# %%
+# The flags are checked before anything is computed: no one should wait for a run that
+# cannot end well.
+
+
+def parse_args(argv):
+    """Return the settings, or exit with status 2 and one line that says why."""
+    parser = argparse.ArgumentParser(
+        description="Sample a Bayesian neural network with NUTS, plot its predictions.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "-n",
+        "--num-samples",
+        type=whole(4),
+        default=2000,
+        help="draws a chain, at least 4",
+    )
+    add("--num-warmup", type=whole(0), default=1000, help="warm-up draws a chain")
+    add("--num-chains", type=whole(1), default=1, help="chains, at least 1")
+    add("--num-data", type=whole(2), default=100, help="training points, at least 2")
+    add("--num-hidden", type=whole(1), default=5, help="units a layer, at least 1")
+    add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
+    add(
+        "--seed", type=whole(0, 2**32 - 1), default=0, help="of sampling and prediction"
+    )
+    add(
+        "-o",
+        "--output",
+        type=picture,
+        default="bnn_plot.pdf",
+        help="the picture; the suffix chooses its format",
+    )
+
+    def error(message):  # in one line; argparse would print its usage as well
+        message = " ".join(message.split())
+        parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
+
+    parser.error = error
+    args = parser.parse_args(argv)
+    try:
+        use_device(args.device, args.num_chains)
+    except RuntimeError:
+        extra = "tpu" if args.device == "tpu" else "cuda13"
+        error(
+            f"argument --device: takes cpu here, as JAX finds no {args.device}; "
+            f'to install the JAX for one: pip install -U "jax[{extra}]"'
+        )
+    return args
+
+
+def whole(low, high=2**31 - 1):
+    """Return an argparse type: whole numbers from low to high."""
+
+    def parse(text):
+        with contextlib.suppress(ValueError):
+            if low <= int(text) <= high:
+                return int(text)
+        raise argparse.ArgumentTypeError(
+            f"takes a whole number from {low} to {high}, not {text!r}"
+        )
+
+    return parse
+
+
+def picture(text):
+    """An argparse type: a path where a picture can be written."""
+    path = pathlib.Path(text)
+    fig = Figure()
+    fig.suptitle("a trial")
+    try:
+        fig.savefig(io.BytesIO(), format=path.suffix[1:])  # the error lists the formats
+        if path.is_dir():
+            raise OSError("it is a folder")
+        target = path.resolve()
+        tempfile.TemporaryDirectory(dir=target.parent).cleanup()
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(target)  # raises if, for example, the name is too long
+            if not os.access(target, os.W_OK):
+                raise OSError("it is write-protected")
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(
+            f"takes the path of a picture, and cannot write {text!r}: {reason}"
+        ) from None
+    return path
+
+
+def use_device(device, num_chains):
+    """Choose where JAX computes; on a CPU, make a host device for each chain.
+
+    JAX reads this at its first computation. RuntimeError if there is no such device.
+    """
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        numpyro.set_host_device_count(num_chains)
+    # With "", JAX takes every platform that it finds, accelerators first.
+    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
+    jax.devices(device)
+
+
+def in_a_thread(function, *args, **kwargs):
+    """Call the function in a thread of its own, so that this one hears Ctrl-C.
+
+    Python cannot interrupt compiled code, but it can stop waiting for it.
+    """
+    return ThreadPoolExecutor(1).submit(function, *args, **kwargs).result()
+
+
+def in_notebook():
+    """Return whether this runs in a notebook, where sys.argv is the kernel's."""
+    return "__file__" not in globals() or "kernel_launcher" in sys.argv[0]
+
+
+def save(fig, path):
+    """Write the picture whole or not at all: an earlier one survives every failure."""
+    content = io.BytesIO()
+    fig.savefig(content, format=path.suffix[1:], dpi=150)
+    target = path.resolve()  # a link stays, what it points to is replaced
+    try:
+        if target.exists() and not target.is_file():  # a device or a pipe
+            target.write_bytes(content.getvalue())
+        else:
+            with tempfile.TemporaryDirectory(prefix=".bnn-", dir=target.parent) as new:
+                pathlib.Path(new, target.name).write_bytes(content.getvalue())
+                pathlib.Path(new, target.name).replace(target)
+    except OSError as error:
+        sys.exit(f"bnn.py: error: cannot write {str(path)!r}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    try:
+        main([] if in_notebook() else sys.argv[1:])
+        print(end="", flush=True)
+    except KeyboardInterrupt:
+        if in_notebook():
+            raise
+        print("\nbnn.py: interrupted, no picture written", file=sys.stderr)
+        os._exit(130)  # at once, without waiting for the sampler's thread
+    except BrokenPipeError:  # the reader has left, as in `python bnn.py | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
