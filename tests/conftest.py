@@ -1,0 +1,58 @@
+"""What the tests share: host devices for four chains, and whole runs of the script."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import bnn  # noqa: E402
+
+bnn.use_device("cpu", num_chains=4)
+
+SMOKE = "--num-samples 10 --num-warmup 10 --num-data 7 --num-chains 2".split()
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Return a function that runs bnn.py in an empty folder, as a user would."""
+
+    def run(*flags, python_flags=(), launcher=(), cwd=tmp_path, env=(), **options):
+        command = [*launcher, sys.executable, *python_flags, str(ROOT / "bnn.py")]
+        clean = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "CI")}
+        return subprocess.run(
+            [*command, *map(str, flags)],
+            cwd=cwd,
+            env={**clean, "MPLBACKEND": "agg", **dict(env)},
+            capture_output=options.pop("capture_output", True),
+            text=True,
+            timeout=600,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def posterior():
+    """Return a function that gives the draws of a default run, kept for later."""
+    runs = {}
+
+    def draws(num_chains, seed=0):
+        if (num_chains, seed) not in runs:
+            X, Y, _ = bnn.get_data()
+            key = jax.random.key(seed)
+            mcmc = bnn.run_inference(
+                bnn.model, key, X, Y, 5, num_chains=num_chains, progress_bar=False
+            )
+            samples = mcmc.get_samples(group_by_chain=True)
+            runs[num_chains, seed] = {k: np.asarray(v) for k, v in samples.items()}
+        return runs[num_chains, seed]
+
+    return draws

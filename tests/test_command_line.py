@@ -1,0 +1,261 @@
+"""Does the script do what was asked, and say in one line why it cannot?"""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+import tomllib
+
+import matplotlib.pyplot as plt
+import pytest
+from conftest import ROOT, SMOKE
+
+import bnn
+
+EARLIER = b"a picture from an earlier run"
+
+
+def assert_fails_in_one_line(result, status):
+    assert result.returncode == status, result.stderr
+    assert result.stderr.startswith("bnn.py: ")
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def rows(stdout):
+    """The rows of NumPyro's table: name, mean, std, median, 5 %, 95 %, n_eff, r_hat."""
+    cells = [line.split() for line in stdout.splitlines()]
+    return [c for c in cells if len(c) == 8 and re.match(r"(prec_obs|w\d\[|f\[)", c[0])]
+
+
+def test_smoke_run_prints_the_table_and_writes_the_picture(run_script, tmp_path):
+    result = run_script(*SMOKE)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # no progress bar where output is piped, no warnings
+    plan, _ = result.stdout.split("\n", 1)
+    assert "cpu, 2 device(s): 2 chain(s), parallel, 10 + 10 draws" in plan
+    assert len(rows(result.stdout)) == 46
+    assert re.search(r"^Number of divergences: \d+$", result.stdout, re.M)
+    assert re.search(r"^MCMC elapsed time: \d+\.\d+ s$", result.stdout, re.M)
+    assert [p.name for p in tmp_path.iterdir()] == ["bnn_plot.pdf"]
+    assert (tmp_path / "bnn_plot.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_script):
+    result = run_script()
+    assert result.returncode == 0, result.stderr
+    assert len(rows(result.stdout)) == 46
+    (prec_obs,) = [row for row in rows(result.stdout) if row[0] == "prec_obs"]
+    # Stan: mean 18.07, sd 2.61. With n_eff about 1500 the standard errors are 0.07 and
+    # 0.05; 5 of them, and half a unit of the last printed digit.
+    assert abs(float(prec_obs[1]) - 18.07) < 0.35
+    assert abs(float(prec_obs[2]) - 2.61) < 0.25
+    f, prec = re.findall(r"(?:data|prec_obs) +(\d\.\d+) +(\d+)\n", result.stdout)
+    assert float(f[0]) <= 1.01 and float(prec[0]) <= 1.01
+    assert int(f[1]) > 500 and int(prec[1]) > 500
+    assert "symmetric" in result.stdout
+    assert "Warning" not in result.stdout
+
+
+def test_a_run_that_did_not_converge_ends_with_warnings(run_script):
+    stdout = run_script("-n", 4, "--num-warmup", 0, "--num-chains", 2).stdout
+    assert "Warning: r_hat is above 1.01" in stdout
+    assert "Warning: more than 5 % of the draws diverged" in stdout
+
+
+def test_the_seed_decides_the_table_and_the_picture(run_script, tmp_path):
+    def output(seed, name):
+        stdout = run_script(*SMOKE, "--seed", seed, "-o", name).stdout
+        return rows(stdout), (tmp_path / name).read_bytes()
+
+    first, again, other = output(1, "1.png"), output(1, "2.png"), output(2, "3.png")
+    assert first == again
+    assert first[0] != other[0] and first[1] != other[1]
+
+
+@pytest.mark.parametrize("suffix, start", [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_the_suffix_chooses_the_format(run_script, tmp_path, suffix, start):
+    assert run_script(*SMOKE, "-o", f"picture.{suffix}").returncode == 0
+    assert (tmp_path / f"picture.{suffix}").read_bytes().startswith(start)
+
+
+BAD_INPUT = {
+    "not a number": ("-n", "ten"),
+    "a fraction": ("--num-warmup", "1.5"),
+    "too few draws": ("--num-samples", "3"),
+    "negative warm-up": ("--num-warmup", "-1"),
+    "no chain": ("--num-chains", "0"),
+    "one data point": ("--num-data", "1"),
+    "no hidden unit": ("--num-hidden", "0"),
+    "unknown device": ("--device", "cuda"),
+    "a seed beyond 32 bits": ("--seed", str(2**32)),
+    "a negative seed": ("--seed", "-1"),
+    "a flag without its value": ("--num-chains",),
+    "an unknown flag": ("--num-layers", "3"),
+    "an abbreviated flag": ("--num-sam", "10"),
+    "a stray word": ("fast",),
+    "no such folder": ("--output", "nowhere/bnn.pdf"),
+    "a folder": ("--output", "folder.pdf"),
+    "a folder that cannot be written to": ("--output", "/proc/bnn.pdf"),
+    "a suffix that matplotlib cannot write": ("--output", "bnn.docx"),
+    "no suffix": ("--output", "bnn"),
+    "a name that is too long": ("--output", 300 * "b" + ".pdf"),
+    "a line break": ("--output", "b\nb"),
+}
+
+
+@pytest.mark.parametrize("flags", BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_gets_one_line_and_status_2(run_script, tmp_path, flags):
+    (tmp_path / "folder.pdf").mkdir()
+    (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
+    result = run_script(*flags)
+    assert_fails_in_one_line(result, status=2)
+    assert flags[0] in result.stderr
+    assert result.stdout == ""
+    assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
+    assert sorted(os.listdir(tmp_path)) == ["bnn_plot.pdf", "folder.pdf"]
+
+
+@pytest.mark.parametrize(
+    "device, package", [("gpu", "jax[cuda13]"), ("tpu", "jax[tpu]")]
+)
+def test_a_device_that_is_not_there_gets_its_install_command(
+    run_script, device, package
+):
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    result = run_script("--device", device, env=hidden)
+    if result.returncode == 0:
+        pytest.skip(f"this machine has a {device}")
+    assert_fails_in_one_line(result, status=2)
+    assert "--device" in result.stderr and package in result.stderr
+
+
+def test_a_full_disk_is_one_line_and_the_table_is_printed(run_script, tmp_path):
+    os.symlink("/dev/full", tmp_path / "full.pdf")
+    result = run_script(*SMOKE, "-o", "full.pdf")
+    assert_fails_in_one_line(result, status=1)
+    assert "No space left on device" in result.stderr
+    assert len(rows(result.stdout)) == 46
+    assert os.path.islink(tmp_path / "full.pdf") and os.path.exists("/dev/full")
+
+
+def test_an_earlier_picture_survives_a_write_that_fails(run_script, tmp_path):
+    (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
+    # every write beyond 4 kB fails, as on a disk that fills up
+    small_files = ["bash", "-c", 'ulimit -f 4; exec "$0" "$@"']
+    result = run_script(*SMOKE, launcher=small_files)
+    assert_fails_in_one_line(result, status=1)
+    assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
+    assert os.listdir(tmp_path) == ["bnn_plot.pdf"]
+
+
+def test_a_picture_that_is_a_link_stays_one_and_keeps_usual_permissions(
+    run_script, tmp_path
+):
+    os.symlink("target.pdf", tmp_path / "link.pdf")
+    assert run_script(*SMOKE, "-o", "link.pdf", umask=0o022).returncode == 0
+    assert os.readlink(tmp_path / "link.pdf") == "target.pdf"
+    assert (tmp_path / "target.pdf").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("num_chains", [1, 2])
+def test_ctrl_c_during_sampling_is_a_short_message_and_status_130(tmp_path, num_chains):
+    (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
+    command = [sys.executable, ROOT / "bnn.py", "-n", "1000000"]
+    process = subprocess.Popen(
+        [*command, "--num-chains", str(num_chains)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith("NUTS on cpu")
+    time.sleep(15)  # long enough to be inside the compiled loop
+    process.send_signal(signal.SIGINT)
+    try:
+        _, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert stderr == "\nbnn.py: interrupted, no picture written\n"
+    assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
+
+
+def test_a_terminal_gets_the_progress_bar(tmp_path):
+    parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, 100))
+    command = [sys.executable, str(ROOT / "bnn.py"), *SMOKE, "--num-chains", "1"]
+    env = {k: v for k, v in os.environ.items() if k != "CI"}  # NumPyro has no bar in CI
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=child, stderr=child, env=env
+    )
+    os.close(child)
+    seen = b""
+    try:
+        while chunk := os.read(parent, 4096):
+            seen += chunk
+    except OSError:  # the end of a pseudo-terminal, on Linux
+        pass
+    assert process.wait() == 0
+    assert b"20/20" in seen and b"acc. prob" in seen
+
+
+def test_import_has_no_side_effects():
+    code = """
+import os, sys, jax, matplotlib, numpy as np
+def state():
+    return (
+        dict(os.environ), jax.config.values["jax_platforms"],
+        np.random.get_state()[1].sum(),
+        dict.__getitem__(matplotlib.rcParams, "backend"), jax.config.jax_enable_x64,
+        jax._src.xla_bridge.backends_are_initialized(),
+    )
+import matplotlib.pyplot, numpyro, jax._src.xla_bridge
+before = state()
+import bnn
+assert state() == before, (state(), before)
+assert not before[-1]
+"""
+    env = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "MPLBACKEND")}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True)
+
+
+def test_the_figure_stays_open_and_shows_what_it_promises(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    plt.close("all")
+    bnn.main([*SMOKE, "-o", "bnn.png"])
+    (number,) = plt.get_fignums()
+    (ax,) = plt.figure(number).axes
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(labels) == 5 and any("training data end" in label for label in labels)
+    assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
+    by_label = {line.get_label(): line for line in ax.lines}
+    grid = by_label["mean prediction"].get_xdata()
+    assert len(grid) == 500 and (grid[0], grid[-1]) == (-1.3, 1.3)
+    assert len(by_label["training data"].get_xdata()) == 7
+    observations, functions = ax.collections
+    area = {c: c.get_paths()[0].get_extents().height for c in ax.collections}
+    assert area[functions] < area[observations]
+    plt.close("all")
+
+
+def test_users_own_xla_flags_are_kept(run_script):
+    flags = "--xla_force_host_platform_device_count=3"
+    result = run_script(*SMOKE, env={"XLA_FLAGS": flags})
+    assert "cpu, 3 device(s): 2 chain(s), parallel" in result.stdout
+
+
+def test_requirements_in_the_script_equal_requirements_txt():
+    header = re.search(
+        r"^# /// script\n((?:#.*\n)+?)# ///$", (ROOT / "bnn.py").read_text(), re.M
+    )
+    metadata = tomllib.loads(re.sub(r"^# ?", "", header[1], flags=re.M))
+    listed = (ROOT / "requirements.txt").read_text().split()
+    assert metadata["dependencies"] == listed
+    assert len(listed) == 5
+    assert metadata["requires-python"] == ">=3.11"

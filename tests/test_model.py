@@ -1,0 +1,107 @@
+"""Is the model the one that the page states?"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from numpyro.infer import Predictive
+from numpyro.infer.util import log_density
+
+import bnn
+
+
+def random_parameters(rng, D_X, D_H):
+    """A point with weights as in the prior, and prec_obs from 0.05 to 50."""
+    return {
+        "w1": rng.standard_normal((D_X, D_H)),
+        "w2": rng.standard_normal((D_H, D_H)),
+        "w3": rng.standard_normal((D_H, 1)),
+        "prec_obs": np.exp(rng.uniform(np.log(0.05), np.log(50.0))),
+    }
+
+
+def forward(X, p):
+    """The network in plain NumPy, rows are data."""
+    return np.tanh(np.tanh(X @ p["w1"]) @ p["w2"]) @ p["w3"]
+
+
+def log_density_numpy(X, Y, p):
+    """The model's log density in plain NumPy and SciPy, float64."""
+    prior = sum(scipy.stats.norm.logpdf(p[w]).sum() for w in ["w1", "w2", "w3"])
+    prior += scipy.stats.gamma.logpdf(p["prec_obs"], 3.0, scale=1.0)
+    scale = p["prec_obs"] ** -0.5
+    return prior + scipy.stats.norm.logpdf(Y, forward(X, p), scale).sum()
+
+
+def log_density_bnn(X, Y, p, D_H):
+    p = {name: jnp.asarray(value, jnp.float32) for name, value in p.items()}
+    return float(log_density(bnn.model, (X, Y, D_H), {}, p)[0])
+
+
+# float32 sums of up to 300 terms: rounding grows like eps * sum of the terms' sizes,
+# and the terms here add up to at most a few times the total. Measured: 2e-6 at worst.
+TOLERANCE = dict(rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("N, D_H", [(100, 5), (7, 1), (2, 3), (50, 20)])
+def test_log_density_is_that_of_plain_numpy_at_random_points(N, D_H):
+    rng = np.random.default_rng(N)
+    X, Y, _ = bnn.get_data(N=N)
+    for _ in range(25):
+        p = random_parameters(rng, 3, D_H)
+        expected = log_density_numpy(X, Y, p)
+        np.testing.assert_allclose(log_density_bnn(X, Y, p, D_H), expected, **TOLERANCE)
+
+
+def test_flipping_the_sign_of_a_hidden_unit_changes_nothing():
+    X, Y, _ = bnn.get_data()
+    p = random_parameters(np.random.default_rng(0), 3, 5)
+    expected = log_density_bnn(X, Y, p, 5)
+    first = {**p, "w1": p["w1"] * [1, -1, 1, 1, 1]}
+    first["w2"] = p["w2"] * np.array([[1], [-1], [1], [1], [1]])
+    second = {**p, "w2": p["w2"] * [1, 1, -1, 1, 1]}
+    second["w3"] = p["w3"] * np.array([[1], [1], [-1], [1], [1]])
+    for flipped in [first, second]:
+        got = log_density_bnn(X, Y, flipped, 5)
+        np.testing.assert_allclose(got, expected, **TOLERANCE)
+
+
+def test_permuting_the_hidden_units_changes_nothing():
+    X, Y, _ = bnn.get_data()
+    p = random_parameters(np.random.default_rng(1), 3, 5)
+    expected = log_density_bnn(X, Y, p, 5)
+    order = [3, 0, 4, 1, 2]
+    first = {**p, "w1": p["w1"][:, order], "w2": p["w2"][order]}
+    second = {**p, "w2": p["w2"][:, order], "w3": p["w3"][order]}
+    for permuted in [first, second]:
+        got = log_density_bnn(X, Y, permuted, 5)
+        np.testing.assert_allclose(got, expected, **TOLERANCE)
+
+
+def test_without_Y_the_model_samples_it_with_the_right_mean_and_variance():
+    X, _, _ = bnn.get_data(N=4)
+    S = 40_000
+    p = random_parameters(np.random.default_rng(2), 3, 5)
+    draws = {
+        k: jnp.broadcast_to(jnp.asarray(v), (S, *np.shape(v))) for k, v in p.items()
+    }
+    sampled = Predictive(bnn.model, draws)(jax.random.key(0), X, None, 5)
+    Y = np.asarray(sampled["Y"])
+    assert Y.shape == (S, 4, 1)
+    sd = p["prec_obs"] ** -0.5
+    # 5 standard errors: sd / sqrt(S) of a mean, sd^2 sqrt(2 / S) of a variance
+    mean_error = np.abs(Y.mean(axis=0) - forward(X, p))
+    assert mean_error.max() < 5 * sd / S**0.5
+    assert np.abs(Y.var(axis=0) - sd**2).max() < 5 * sd**2 * (2 / S) ** 0.5
+
+
+def test_f_is_the_network_without_noise():
+    X, Y, _ = bnn.get_data(N=9)
+    p = random_parameters(np.random.default_rng(3), 3, 5)
+    draws = {name: jnp.asarray(value)[None] for name, value in p.items()}
+    f = Predictive(bnn.model, draws, return_sites=["f"])(jax.random.key(0), X, Y, 5)[
+        "f"
+    ]
+    # tanh and three matrix products in float32; f is of order 1
+    np.testing.assert_allclose(f[0], forward(X, p), rtol=1e-5, atol=1e-5)

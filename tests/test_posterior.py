@@ -1,0 +1,134 @@
+"""Does NUTS find the posterior that Stan found, from every chain?"""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+
+import bnn
+
+REFERENCE = json.loads(
+    (pathlib.Path(__file__).parent / "reference_posterior.json").read_text()
+)
+
+
+def ess(x):
+    """Effective sample size of x (chains, draws), at most the number of draws."""
+    return min(float(effective_sample_size(x)), x.size)
+
+
+def z_scores(x, reference):
+    """How many standard errors lie between our moments of x (chains, draws) and Stan's.
+
+    Both sides have Monte Carlo error. That of a mean is sd / sqrt(ess). That of an sd
+    follows from (x - mean)^2, that of a quantile q from the indicator x < q over the
+    density at q; Stan's is ours, scaled by the root of the ratio of the ess.
+    """
+
+    def joint(error, ess_ours):
+        return error * np.sqrt(1 + ess_ours / reference["ess"])
+
+    sd, square = x.std(), (x - x.mean()) ** 2
+    yield "mean", (x.mean() - reference["mean"]) / joint(sd / ess(x) ** 0.5, ess(x))
+    error = square.std() / (2 * sd) / ess(square) ** 0.5
+    yield "sd", (sd - reference["sd"]) / joint(error, ess(square))
+    for name, p in {"q05": 0.05, "q50": 0.5, "q95": 0.95}.items():
+        q = np.quantile(x, p)
+        low, high = np.quantile(x, [p - 0.04, p + 0.04])
+        n = ess((x < q).astype(float))
+        error = (p * (1 - p) / n) ** 0.5 * (high - low) / 0.08
+        yield name, (q - reference[name]) / joint(error, n)
+
+
+def at_reference_inputs(draws, site):
+    """Predictions (chains, draws, 27) of Y or f at the reference's inputs."""
+    X = np.array(REFERENCE["x"])[:, None] ** np.arange(3)
+    flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in draws.items()}
+    keys = jax.random.split(jax.random.key(1), len(flat["prec_obs"]))
+
+    @jax.jit
+    @jax.vmap
+    def all_draws(key, draw):
+        return bnn.predict(bnn.model, key, draw, X, 5, site=site)
+
+    return np.asarray(all_draws(keys, flat)).reshape(*draws["prec_obs"].shape, -1)
+
+
+def assert_agrees(pairs):
+    """Every z score below 5: a false alarm in 290 of them has probability 2e-4."""
+    scores = {(name, k): z for name, x, ref in pairs for k, z in z_scores(x, ref)}
+    worst = max(scores, key=lambda k: abs(scores[k]))
+    assert abs(scores[worst]) < 5, f"{worst} is {scores[worst]:.1f} standard errors off"
+
+
+@pytest.fixture(params=[1, 4], ids=["1-chain", "4-chains"])
+def draws(request, posterior):
+    return posterior(request.param)
+
+
+def test_prec_obs_agrees_with_stan(draws):
+    assert_agrees([("prec_obs", draws["prec_obs"], REFERENCE["prec_obs"])])
+
+
+@pytest.mark.parametrize("site", ["f", "Y"])
+def test_functions_and_predictions_agree_with_stan_at_27_inputs(draws, site):
+    ours, reference = at_reference_inputs(draws, site), REFERENCE[site.lower()]
+    names = [f"{site}({x})" for x in REFERENCE["x"]]
+    assert_agrees([(names[i], ours[..., i], reference[i]) for i in range(len(names))])
+
+
+def test_mean_squares_of_the_weights_agree_with_stan(draws):
+    squares = {
+        "w1_bias": draws["w1"][:, :, 0] ** 2,
+        "w1_x": draws["w1"][:, :, 1] ** 2,
+        "w1_x2": draws["w1"][:, :, 2] ** 2,
+        "w2": draws["w2"] ** 2,
+        "w3": draws["w3"] ** 2,
+    }
+    reference = REFERENCE["weight_second_moments"]
+    by_layer = {k: v.reshape(*v.shape[:2], -1).mean(axis=2) for k, v in squares.items()}
+    assert_agrees([(name, by_layer[name], reference[name]) for name in by_layer])
+
+
+def test_four_chains_are_drawn_in_parallel_on_four_host_devices(capsys, posterior):
+    assert jax.local_device_count() == 4
+    X, Y, _ = bnn.get_data(N=7)
+    mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 4, False)
+    assert mcmc.chain_method == "parallel"
+    assert (
+        "cpu, 4 device(s): 4 chain(s), parallel, 4 + 4 draws" in capsys.readouterr().out
+    )
+    last = mcmc.last_state.z["w1"]
+    assert len(last.sharding.device_set) == 4
+
+
+def test_more_chains_than_devices_are_drawn_all_at_once():
+    X, Y, _ = bnn.get_data(N=7)
+    mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 6, False)
+    assert mcmc.chain_method == "vectorized"
+    assert mcmc.get_samples(group_by_chain=True)["w1"].shape == (6, 4, 3, 2)
+
+
+def test_four_chains_differ_and_agree(posterior):
+    draws = posterior(4)
+    starts = draws["w1"].reshape(4, 2000, -1)[:, 0]
+    assert len(np.unique(starts, axis=0)) == 4
+    assert split_gelman_rubin(draws["f"]).max() <= 1.01
+    assert split_gelman_rubin(draws["prec_obs"]) <= 1.01
+
+
+@pytest.mark.parametrize("num_chains", [1, 2])
+def test_the_same_seed_gives_the_same_draws_and_another_seed_others(num_chains):
+    X, Y, _ = bnn.get_data(N=7)
+
+    def draws(seed):
+        key = jax.random.key(seed)
+        settings = (20, 20, num_chains, False)
+        return bnn.run_inference(bnn.model, key, X, Y, 2, *settings).get_samples()
+
+    first, again, other = draws(0), draws(0), draws(1)
+    assert all(np.array_equal(first[k], again[k]) for k in first)
+    assert not any(np.array_equal(first[k], other[k]) for k in first)

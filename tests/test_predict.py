@@ -1,0 +1,57 @@
+"""Does the vmapped prediction equal the network, plus noise that no draws share?"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from test_model import forward, random_parameters
+
+import bnn
+
+S = 2000
+
+
+def predictions(site="Y", same_weights=False, keys=None):
+    """Predictions (S, 4, 1) from S random draws at 4 inputs, and the draws."""
+    rng = np.random.default_rng(0)
+    X = bnn.get_data(N=4)[0]
+    points = [random_parameters(rng, 3, 5) for _ in range(1 if same_weights else S)]
+    points = points * S if same_weights else points
+    draws = {k: jnp.asarray(np.stack([p[k] for p in points])) for k in points[0]}
+    keys = jax.random.split(jax.random.key(1), S) if keys is None else keys
+
+    def one(key, draw):
+        return bnn.predict(bnn.model, key, draw, X, 5, site=site)
+
+    return np.asarray(jax.jit(jax.vmap(one))(keys, draws)), points, X
+
+
+def test_f_equals_a_numpy_forward_pass_for_every_draw():
+    f, points, X = predictions(site="f")
+    expected = np.stack([forward(X, p) for p in points])
+    np.testing.assert_allclose(f, expected, rtol=1e-5, atol=1e-5)  # float32, order 1
+
+
+def test_Y_is_the_forward_pass_plus_noise_of_variance_one_over_prec_obs():
+    Y, points, X = predictions()
+    sd = np.array([p["prec_obs"] for p in points])[:, None, None] ** -0.5
+    noise = (Y - np.stack([forward(X, p) for p in points])) / sd  # standard normal
+    # 5 standard errors of the mean and the variance of n standard normals
+    assert abs(noise.mean()) < 5 / noise.size**0.5
+    assert abs(noise.var() - 1) < 5 * (2 / noise.size) ** 0.5
+
+
+def test_no_two_draws_share_their_noise():
+    Y = predictions(same_weights=True)[0][..., 0]
+    assert len(np.unique(Y)) > 0.99 * Y.size  # float32 has rare ties
+    # the correlation of neighbouring draws' noise: 0 within 5 standard errors
+    noise = (Y - Y.mean(axis=0)) / Y.std(axis=0)
+    assert abs(np.mean(noise[1:] * noise[:-1])) < 5 / noise.size**0.5
+
+
+def test_training_values_of_f_among_the_draws_do_not_reach_the_prediction():
+    rng = np.random.default_rng(4)
+    p = {k: jnp.asarray(v) for k, v in random_parameters(rng, 3, 5).items()}
+    X = bnn.get_data(N=4)[0]
+    p["f"] = jnp.full((100, 1), 1e6)
+    f = bnn.predict(bnn.model, jax.random.key(0), p, X, 5, site="f")
+    np.testing.assert_allclose(f, forward(X, p), rtol=1e-5, atol=1e-5)
