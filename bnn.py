@@ -149,8 +149,15 @@ def run_inference(
         flush=True,
     )
 
+    # Compile the initialisation as a whole: NumPyro would compile every operation.
+    kernel = NUTS(model)
+    init = kernel.init
+    kernel.init = lambda key, *args, **kwargs: jax.jit(
+        lambda key: init(key, *args, **kwargs)
+    )(key)
+
     mcmc = MCMC(
-        NUTS(model),
+        kernel,
         num_warmup=num_warmup,
         num_samples=num_samples,
         num_chains=num_chains,
@@ -158,6 +165,7 @@ def run_inference(
         progress_bar=progress_bar,
     )
     mcmc.run(rng_key, X, Y, D_H)
+    del kernel.init  # back to NumPyro's own, which can be pickled
     jax.block_until_ready(mcmc.last_state)  # JAX returns before the work is done
     return mcmc
 
@@ -393,8 +401,18 @@ def use_device(device, num_chains):
 
     JAX reads this at its first computation. RuntimeError if there is no such device.
     """
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        numpyro.set_host_device_count(num_chains)
+    # The operations of a small network are too small to share among threads or to call
+    # one by one: take one thread a chain, and compile NUTS' inner loops (up to 100 kB)
+    # into one function each, which YNNPACK's matrix products would prevent.
+    flags = [
+        f"--xla_force_host_platform_device_count={num_chains}",
+        "--xla_cpu_multi_thread_eigen=false",
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=100000",
+    ]
+    if (0, 10) <= jax.__version_info__ < (0, 13):  # an unknown flag would be fatal
+        flags.append("--xla_cpu_experimental_ynn_fusion_type=")
+    flags.append(os.environ.get("XLA_FLAGS", ""))  # the last flag wins: the user's own
+    os.environ["XLA_FLAGS"] = " ".join(flags)
     # With "", JAX takes every platform that it finds, accelerators first.
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
     jax.devices(device)

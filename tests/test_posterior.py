@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import pickle
 
 import jax
 import numpy as np
@@ -110,6 +111,16 @@ def test_more_chains_than_devices_are_drawn_all_at_once():
     mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 6, False)
     assert mcmc.chain_method == "vectorized"
     assert mcmc.get_samples(group_by_chain=True)["w1"].shape == (6, 4, 3, 2)
+
+
+def test_the_mcmc_object_can_be_pickled_and_run_again():
+    X, Y, _ = bnn.get_data(N=7)
+    mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 1, False)
+    copy = pickle.loads(pickle.dumps(mcmc))
+    before, after = mcmc.get_samples()["f"], copy.get_samples()["f"]
+    assert np.array_equal(before, after)
+    mcmc.run(jax.random.key(1), X, Y, 2)
+    assert mcmc.get_samples()["f"].shape == before.shape
 
 
 def test_four_chains_differ_and_agree(posterior):
