@@ -13,13 +13,15 @@ r"""
 Bayesian neural network
 =======================
 
-An ordinary neural network answers with one curve. A *Bayesian* neural network (BNN)
-keeps every set of weights that explains the data, each as often as it deserves, so its
-answer is a cloud of curves: narrow where there are data, wide where there are none.
+A neural network that was trained as usual has one set of weights and answers with one
+curve. A *Bayesian* neural network (BNN) keeps every set of weights that explains the
+data, each as often as it deserves, and answers with a cloud of curves: narrow where
+there are data, wide where there are none.
 
 Here a network with two hidden layers learns a curve from 100 noisy points. You will see
 how to write it down as a model, sample its posterior with NUTS, predict with every draw
-at once, and tell which of the printed diagnostics to believe.
+at once, and tell which of the printed diagnostics to believe. The table and the picture
+are at the end of this page.
 """
 
 import argparse
@@ -47,13 +49,14 @@ from numpyro.infer import MCMC, NUTS
 # The model
 # ---------
 #
-# Every weight has a standard normal prior, the noise has an unknown precision, and
-# the network is
+# Every weight has a standard normal prior, and the noise has an unknown precision:
 #
 # .. math::
 #
-#    f(X) = \tanh(\tanh(X w_1)\, w_2)\, w_3, \qquad
-#    Y \sim \mathrm{Normal}\bigl(f(X),\ \mathrm{prec\_obs}^{-1/2}\bigr).
+#    w_1, w_2, w_3 &\sim \mathrm{Normal}(0, 1) \\
+#    f(X) &= \tanh(\tanh(X w_1)\, w_2)\, w_3 \\
+#    \mathrm{prec\_obs} &\sim \mathrm{Gamma}(3, 1) \\
+#    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
 #
 # The code computes the transpose of each layer, so that the data lie on the *last*
 # axis. It is the same network; but there are many data and few units, and a processor
@@ -89,7 +92,7 @@ def model(X, Y, D_H):
 # --------
 #
 # A wiggly curve in one input :math:`x`. The network gets the features :math:`1, x,
-# x^2, \dots`: the column of ones makes ``w1[0]`` the bias of the first layer. The
+# x^2, \ldots`: the column of ones makes ``w1[0]`` the bias of the first layer. The
 # test inputs reach beyond the training inputs, because that is where a BNN earns its
 # keep. All of this is plain NumPy: JAX would compile each of these small operations.
 
@@ -117,10 +120,11 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # Inference
 # ---------
 #
-# NUTS, the No-U-Turn Sampler, draws from the posterior by letting the weights glide
-# along its gradient. During warm-up it tunes its own step size and scales; those
-# draws are thrown away. Several chains from different starting points show whether
-# they all found the same answer.
+# NUTS, the No-U-Turn Sampler, draws from the posterior. It gives the weights a push in
+# a random direction, lets them glide over the landscape of the log posterior along its
+# gradient, and takes its next draw from that path once the path begins to turn back.
+# During warm-up it tunes its step size and scales; those draws are thrown away. Several
+# chains from different starting points show whether they all found the same answer.
 
 
 def run_inference(
@@ -174,7 +178,7 @@ def run_inference(
 # How do you know that it worked? Not by the weights. Flip the signs of all weights
 # into and out of a hidden unit, or swap two units, and the network computes the same
 # function. So the posterior has thousands of mirror images, every weight's true mean
-# is 0, and its ``n_eff`` in the table tells only how often the chain happened to jump
+# is 0, and its ``n_eff`` in the table tells mostly how often the chain happened to jump
 # between them. What has to converge is what does not depend on the names of the
 # units: the function values ``f`` and the precision of the noise.
 
@@ -229,10 +233,9 @@ def predict(model, rng_key, samples, X, D_H, site="Y"):
 # The picture
 # -----------
 #
-# The wide band is where 90 % of new *observations* should fall, the narrow one where
-# 90 % of the posterior's *functions* run; between them lies the noise. Beyond the
-# dotted lines there are no data, and both bands open up: the network knows what it
-# does not know.
+# Two bands: 90 % of new *observations* should fall into the wide one, and at each
+# :math:`x`, 90 % of the posterior's *functions* run through the narrow one. The noise
+# makes the difference.
 
 
 def plot(X, Y, X_test, Y_draws, f_draws):
@@ -261,9 +264,9 @@ def plot(X, Y, X_test, Y_draws, f_draws):
 # Run it
 # ------
 #
-# First the steps above, one after the other. The rest of the page is command line:
-# flags, devices and files, nothing about BNNs. Leave it behind when you copy from
-# here.
+# First the steps above, one after the other. What follows, up to the results, is
+# command line: flags, devices and files, nothing about BNNs. Leave it behind when you
+# copy from here.
 
 
 def main(argv=None):
@@ -284,7 +287,7 @@ def main(argv=None):
         num_warmup=args.num_warmup,
         num_samples=args.num_samples,
         num_chains=args.num_chains,
-        progress_bar=in_notebook() or (sys.stdout.isatty() and sys.stderr.isatty()),
+        progress_bar=wants_progress_bar(),
     )
     elapsed = time.perf_counter() - start
 
@@ -314,6 +317,7 @@ def main(argv=None):
 def parse_args(argv):
     """Return the settings, or exit with status 2 and one line that says why."""
     parser = argparse.ArgumentParser(
+        prog="bnn.py",
         description="Sample a Bayesian neural network with NUTS, plot its predictions.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
@@ -426,9 +430,19 @@ def in_a_thread(function, *args, **kwargs):
     return ThreadPoolExecutor(1).submit(function, *args, **kwargs).result()
 
 
-def in_notebook():
-    """Return whether this runs in a notebook, where sys.argv is the kernel's."""
-    return "__file__" not in globals() or "kernel_launcher" in sys.argv[0]
+def in_cells():
+    """Return whether a notebook or a gallery runs this cell by cell.
+
+    Then sys.argv is not for this script, but for a Jupyter kernel or for Sphinx.
+    """
+    return "__file__" not in globals() or "kernel_launcher" in "".join(sys.argv[:1])
+
+
+def wants_progress_bar():
+    """Return whether someone watches: in a notebook or terminal, not in a gallery."""
+    if in_cells():
+        return "get_ipython" in globals()
+    return sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def save(fig, path):
@@ -449,12 +463,51 @@ def save(fig, path):
 
 if __name__ == "__main__":
     try:
-        main([] if in_notebook() else sys.argv[1:])
+        main([] if in_cells() else sys.argv[1:])
         print(end="", flush=True)
     except KeyboardInterrupt:
-        if in_notebook():
+        if in_cells():
             raise
         print("\nbnn.py: interrupted, no picture written", file=sys.stderr)
         os._exit(130)  # at once, without waiting for the sampler's thread
     except BrokenPipeError:  # the reader has left, as in `python bnn.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+# %%
+# What you see
+# ------------
+#
+# **The table** has a row for each unknown: mean, standard deviation and median of its
+# draws, the shortest interval that holds 90 % of them, the number of independent draws
+# that they are worth (``n_eff``), and whether the chains, or the two halves of one,
+# agree (``r_hat``, 1.00 if they do). Read the row of ``prec_obs``: a mean of 18 says
+# that the noise has a standard deviation of about :math:`18^{-1/2} = 0.24`. Look past
+# the rows of the weights, because of the symmetry. A *divergence* is a path that the
+# sampler could not follow accurately: one or two do no harm, many are a reason for
+# doubt. Last come the worst values of what has to converge: ``r_hat`` should be at most
+# 1.01, ``n_eff`` in the hundreds.
+#
+# **The picture** shows that the bands follow the data as far as the data go. Beyond the
+# dotted lines they open up: there the network knows that it does not know.
+#
+# Where to go next
+# ----------------
+#
+# * *Your own data*: an ``X`` of shape ``(N, D_X)`` with a column of ones, and a
+#   standardised ``Y`` of shape ``(N, 1)``, in place of ``get_data``.
+# * *A deeper network*: two lines in ``model`` for each layer, one that samples a
+#   weight matrix like ``w2`` and one that computes the layer like ``z2``.
+# * *A GPU*: ``python bnn.py --device gpu --num-chains 64``. One chain of a small
+#   network keeps a CPU busy, not a GPU; that takes many chains or a large network.
+#
+# References
+# ----------
+#
+# * R. M. Neal (1996). `Bayesian Learning for Neural Networks
+#   <https://doi.org/10.1007/978-1-4612-0745-0>`_. Where BNNs and their sampling with
+#   Hamiltonian dynamics began.
+# * M. D. Hoffman and A. Gelman (2014). `The No-U-Turn Sampler
+#   <https://jmlr.org/papers/v15/hoffman14a.html>`_.
+# * P. Izmailov, S. Vikram, M. D. Hoffman and A. G. Wilson (2021). `What Are Bayesian
+#   Neural Network Posteriors Really Like? <https://arxiv.org/abs/2104.14421>`_
+# * `NumPyro <https://num.pyro.ai>`_, in which the model is written and sampled.
