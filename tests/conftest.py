@@ -19,6 +19,13 @@ bnn.use_device("cpu", num_chains=4)
 SMOKE = "--num-samples 10 --num-warmup 10 --num-data 7 --num-chains 2".split()
 
 
+def pytest_configure(config):
+    """Declare the mark, for there is no file of settings at the top level."""
+    config.addinivalue_line(
+        "markers", "slow: takes minutes; deselect with -m 'not slow'"
+    )
+
+
 @pytest.fixture
 def run_script(tmp_path):
     """Return a function that runs bnn.py in an empty folder, as a user would."""

@@ -1,0 +1,111 @@
+"""Are model and NUTS calibrated over data sets from the prior, and are errors caught?
+
+What is simulated and ranked, and how uniformity is tested, says ``calibration.py``.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from calibration import (
+    MODELS,
+    NUM_RANKS,
+    X_NEW,
+    X,
+    p_values,
+    plot,
+    simulate,
+)
+
+import bnn
+
+NUM_REPLICATES = 200
+# One false alarm in 100 runs of all of a model's quantities together (Bonferroni).
+FALSE_ALARM_RATE = 0.01
+
+
+@pytest.fixture(scope="module")
+def replicates():
+    """Return a function that simulates with one of the models, once."""
+    found = {}
+
+    def results(name):
+        if name not in found:
+            found[name] = simulate(MODELS[name], NUM_REPLICATES)
+        return found[name]
+
+    return results
+
+
+@pytest.mark.slow
+def test_ranks_of_the_truth_are_uniform_under_the_scripts_model(replicates):
+    p = p_values(replicates("bnn.py"))
+    assert min(p.values()) > FALSE_ALARM_RATE / len(p), p
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model, quantity",
+    [
+        ("noise scale 20 % off", "prec_obs"),
+        ("prior twice as wide", "mean square of w1"),
+        ("half of the data dropped", "log likelihood"),
+    ],
+)
+def test_a_wrong_model_is_caught(replicates, model, quantity):
+    p = p_values(replicates(model))
+    assert p[quantity] < FALSE_ALARM_RATE / len(p), p
+
+
+def test_uniform_ranks_raise_the_alarm_as_often_as_stated():
+    R, tests = 200, 1000
+    rng = np.random.default_rng(1)
+    draws = np.arange(NUM_RANKS - 1) + 0.5  # a truth of k has k draws below it
+    results = {
+        "truth": {i: rng.integers(NUM_RANKS, size=R) for i in range(tests)},
+        "draws": {i: np.broadcast_to(draws, (R, len(draws))) for i in range(tests)},
+        "Y": np.zeros((R, 1, 1)),
+    }
+    p = np.array(list(p_values(results).values()))
+    for rate in [0.01, 0.1, 0.5]:
+        # 4 standard errors of a proportion; p is discrete, so it may be below the rate
+        error = (rate * (1 - rate) / tests) ** 0.5
+        assert rate - 4 * error - 0.02 < np.mean(p <= rate) < rate + 4 * error
+
+
+@pytest.mark.slow
+def test_the_interval_that_the_script_draws_covers_90_percent_of_new_data(replicates):
+    results = replicates("bnn.py")
+    covered = []
+    for Y, Y_new, Y_draws, f_draws in zip(
+        *(results[name] for name in ["Y", "Y_new", "Y_draws", "f_draws"]), strict=True
+    ):
+        fig = bnn.plot(X, Y, X_NEW, Y_draws, f_draws)
+        band = fig.axes[0].collections[0]
+        assert band.get_label() == "90 % of observations"
+        corners = band.get_paths()[0].vertices
+        at = [corners[np.isclose(corners[:, 0], x), 1] for x in X_NEW[:, 1]]
+        low, high = [min(y) for y in at], [max(y) for y in at]
+        covered.append((low <= Y_new[:, 0]) & (Y_new[:, 0] <= high))  # (5,)
+        plt.close(fig)
+    coverage = np.mean(covered, axis=0)  # (5,): at each of the new inputs
+    # Quantiles of 990 correlated draws, n_eff above 200 or so, lose up to 0.01. 3.5
+    # binomial standard errors: a false alarm at one of 5 inputs has probability 0.002.
+    error = (0.9 * 0.1 / len(covered)) ** 0.5
+    assert np.all(np.abs(coverage - 0.9) < 3.5 * error + 0.01), coverage
+
+
+def test_the_picture_of_the_ranks_shows_all_quantities_and_the_band():
+    rng = np.random.default_rng(2)
+    R = 50
+    results = {
+        "truth": {"a": rng.random(R), "b": rng.random(R)},
+        "draws": {"a": rng.random((R, 99)), "b": rng.random((R, 99))},
+        "Y": np.zeros((R, 1, 1)),
+    }
+    fig = plot({"one": results, "two": results})
+    assert [ax.get_title() for ax in fig.axes] == ["one", "two"]
+    assert [len(ax.lines) for ax in fig.axes] == [2, 2]
+    (band,) = fig.axes[0].collections
+    heights = band.get_paths()[0].get_extents().height
+    assert 0.1 < heights < 1.0
+    plt.close(fig)
