@@ -291,7 +291,10 @@ def main(argv=None):
     )
     elapsed = time.perf_counter() - start
 
-    with np.errstate(invalid="ignore", divide="ignore"):  # a stuck chain gives 0 / 0
+    with (
+        np.errstate(invalid="ignore", divide="ignore"),  # a stuck chain gives 0 / 0
+        contextlib.suppress(BrokenPipeError),  # `python bnn.py | head` has its picture
+    ):
         mcmc.print_summary()  # its last line is the number of divergences
         print(f"MCMC elapsed time: {elapsed:.2f} s\n")
         print_convergence(mcmc)
@@ -442,7 +445,7 @@ def wants_progress_bar():
     """Return whether someone watches: in a notebook or terminal, not in a gallery."""
     if in_cells():
         return "get_ipython" in globals()
-    return sys.stdout.isatty() and sys.stderr.isatty()
+    return all(f is not None and f.isatty() for f in (sys.stdout, sys.stderr))
 
 
 def save(fig, path):
@@ -461,17 +464,27 @@ def save(fig, path):
         sys.exit(f"bnn.py: error: cannot write {str(path)!r}: {error.strerror}")
 
 
-if __name__ == "__main__":
+def run_from_shell():
+    """Run ``main`` on the flags in sys.argv; say in one line what stopped it."""
     try:
-        main([] if in_cells() else sys.argv[1:])
+        main(sys.argv[1:])
         print(end="", flush=True)
     except KeyboardInterrupt:
-        if in_cells():
-            raise
         print("\nbnn.py: interrupted, no picture written", file=sys.stderr)
         os._exit(130)  # at once, without waiting for the sampler's thread
-    except BrokenPipeError:  # the reader has left, as in `python bnn.py | head`
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        sys.exit(f"bnn.py: error: {str(error).splitlines()[0]}")
+    except OSError as error:  # on printing: a full disk, or a reader that has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.exit(f"bnn.py: error: {error}")
+
+
+if __name__ == "__main__":
+    if in_cells():
+        main([])
+    else:
+        run_from_shell()
 
 # %%
 # What you see
