@@ -1,0 +1,186 @@
+"""Does the script keep its promises when something around it goes wrong?"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, SMOKE
+from test_command_line import EARLIER, assert_fails_in_one_line, rows
+
+# Permissions do not stop root, so root gives up its right to override them.
+UNPRIVILEGED = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+UNPRIVILEGED = UNPRIVILEGED if os.geteuid() == 0 else []
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A folder that nothing can be written to, with an earlier picture."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    (folder / "bnn_plot.pdf").write_bytes(EARLIER)
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+
+
+def assert_is_a_whole_pdf(path):
+    content = path.read_bytes()
+    assert content.startswith(b"%PDF") and content.rstrip().endswith(b"%%EOF")
+
+
+# Python imports this at its start: the picture's file is written half, then it waits.
+WRITE_HALF_AND_WAIT = """
+import pathlib, time
+def write_bytes(path, content):
+    with path.open("wb") as file:
+        file.write(content[: len(content) // 2])
+        file.flush()
+        print("half written", flush=True)
+        time.sleep(600)
+pathlib.Path.write_bytes = write_bytes
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("moment", ["NUTS on", "half written"])
+def test_an_earlier_picture_survives_a_kill(tmp_path, name, moment):
+    (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
+    environment = dict(os.environ)
+    flags = ["-n", "1000000"]
+    if moment == "half written":
+        (tmp_path / "patch").mkdir()
+        (tmp_path / "patch/sitecustomize.py").write_text(WRITE_HALF_AND_WAIT)
+        environment["PYTHONPATH"] = str(tmp_path / "patch")
+        flags = SMOKE
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "bnn.py", *flags],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (line := process.stdout.readline()).startswith(moment):
+        assert line, process.stderr.read()
+    if moment == "NUTS on":
+        time.sleep(6)  # long enough to be sampling
+    process.send_signal(getattr(signal, name))
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == -getattr(signal, name)
+    assert stderr == ""
+    assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
+    visible = {f for f in os.listdir(tmp_path) if not f.startswith(".bnn-")}
+    assert visible - {"patch"} == {"bnn_plot.pdf"}
+
+
+def test_a_read_only_folder_is_one_line_before_any_work(run_script, read_only):
+    result = run_script(*SMOKE, launcher=UNPRIVILEGED, cwd=read_only)
+    assert_fails_in_one_line(result, status=2)
+    assert result.stdout == ""
+    assert (read_only / "bnn_plot.pdf").read_bytes() == EARLIER
+
+
+def test_a_write_protected_picture_is_one_line_before_any_work(run_script, tmp_path):
+    (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
+    (tmp_path / "bnn_plot.pdf").chmod(0o444)
+    result = run_script(*SMOKE, launcher=UNPRIVILEGED)
+    assert_fails_in_one_line(result, status=2)
+    assert result.stdout == ""
+    assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
+
+
+@pytest.mark.parametrize("home", ["none", "read-only"])
+def test_it_runs_where_home_and_the_config_folder_cannot_be_written(
+    run_script, tmp_path, read_only, home
+):
+    folder = {"none": "/proc/no-home", "read-only": str(read_only)}[home]
+    names = ["HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"]
+    env = dict.fromkeys(names, folder)
+    result = run_script(*SMOKE, launcher=UNPRIVILEGED, env=env)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert_is_a_whole_pdf(tmp_path / "bnn_plot.pdf")
+    assert os.listdir(read_only) == ["bnn_plot.pdf"]
+
+
+def test_a_reader_that_leaves_early_does_not_cost_the_picture(tmp_path):
+    # 12 units make a table that is longer than the buffer of a pipe
+    command = [sys.executable, ROOT / "bnn.py", *SMOKE, "--num-hidden", "12"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()  # as `| head -n 1` does
+    process.stdout.close()
+    stderr = process.stderr.read()
+    assert (process.wait(), stderr) == (0, "")
+    assert_is_a_whole_pdf(tmp_path / "bnn_plot.pdf")
+
+
+def test_without_stdout_it_still_draws_the_picture(run_script, tmp_path):
+    closed = ["bash", "-c", 'exec "$0" "$@" >&-']
+    result = run_script(*SMOKE, launcher=closed)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_is_a_whole_pdf(tmp_path / "bnn_plot.pdf")
+
+
+def test_a_full_disk_under_stdout_is_one_line(run_script, tmp_path):
+    result = run_script(*SMOKE, launcher=["bash", "-c", 'exec "$0" "$@" >/dev/full'])
+    assert_fails_in_one_line(result, status=1)
+    assert "No space left on device" in result.stderr
+
+
+def test_a_run_that_needs_more_memory_than_there_is_ends_in_one_line(run_script):
+    result = run_script("-n", 2_000_000_000, "--num-warmup", 0)
+    assert_fails_in_one_line(result, status=1)
+    assert "memory" in result.stderr
+
+
+def test_a_locale_without_utf8_and_a_path_with_spaces_and_letters(run_script, tmp_path):
+    folder = tmp_path / "mein Ordner äß 图"
+    folder.mkdir()
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = run_script(*SMOKE, "-o", "mein Bild öé 图.pdf", cwd=folder, env=env)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_is_a_whole_pdf(folder / "mein Bild öé 图.pdf")
+    result = run_script("-o", "nirgendwo/öé 图.pdf", cwd=folder, env=env)
+    assert_fails_in_one_line(result, status=2)
+
+
+def test_two_runs_at_once_in_one_folder_leave_one_whole_picture(tmp_path):
+    command = [sys.executable, ROOT / "bnn.py", *SMOKE]
+    options = dict(cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    processes = [subprocess.Popen(command, **options) for _ in range(2)]
+    for process in processes:
+        _, stderr = process.communicate(timeout=300)
+        assert (process.returncode, stderr) == (0, b"")
+    assert os.listdir(tmp_path) == ["bnn_plot.pdf"]
+    assert_is_a_whole_pdf(tmp_path / "bnn_plot.pdf")
+
+
+def test_a_large_network_finishes_within_2_gib(tmp_path):
+    flags = "--num-hidden 200 --num-data 5000 -n 4 --num-warmup 4".split()
+    with open(tmp_path / "out", "w") as out:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "bnn.py", *flags], cwd=tmp_path, stdout=out
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert usage.ru_maxrss < 2 * 2**20  # KiB, on Linux
+    # one row a weight, and prec_obs
+    assert len(rows((tmp_path / "out").read_text())) == 3 * 200 + 200**2 + 200 + 1
+
+
+def test_64_chains_finish(run_script):
+    result = run_script(*SMOKE, "--num-chains", 64)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "64 device(s): 64 chain(s), parallel" in result.stdout
+    assert len(rows(result.stdout)) == 46
+
+
+def test_a_smoke_run_gives_no_warnings(run_script):
+    result = run_script(*SMOKE, python_flags=["-W", "error"])
+    assert (result.returncode, result.stderr) == (0, "")

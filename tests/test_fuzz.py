@@ -1,0 +1,118 @@
+"""Does every list of arguments run, or end in one line and status 2?"""
+
+import contextlib
+import io
+import os
+from collections import Counter
+from unittest import mock
+
+from conftest import SMOKE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_command_line import assert_fails_in_one_line, rows
+
+import bnn
+
+SETTINGS = dict(
+    derandomize=True,  # the same cases in every run
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+FLAGS = {
+    "--num-samples": st.integers(4, 12),
+    "-n": st.integers(4, 12),
+    "--num-warmup": st.integers(0, 10),
+    "--num-chains": st.integers(1, 3),
+    "--num-data": st.integers(2, 9),
+    "--num-hidden": st.integers(1, 4),
+    "--device": st.just("cpu"),
+    "--seed": st.integers(0, 2**32 - 1),
+    "--output": st.sampled_from(["a.png", "b c.svg", "ä.pdf"]),
+    "-o": st.sampled_from(["a.png", "b c.svg", "ä.pdf"]),
+}
+UNKNOWN = ["--num-layers", "--num-sam", "-x", "-", "--", "-n5", "-nn", "--seed="]
+DEVICES = ["cpu", "gpu", "tpu", "cuda", "CPU", ""]
+NUMBERS = st.integers() | st.integers(-2, 12) | st.floats()
+
+
+def pairs(values):
+    """A flag and its value, as one or as two arguments."""
+    flag = st.sampled_from(list(FLAGS))
+    return flag.flatmap(
+        lambda f: values(f).flatmap(
+            lambda v: st.sampled_from(
+                [[f, str(v)]] + ([[f"{f}={v}"]] if f.startswith("--") else [])
+            )
+        )
+    )
+
+
+def argument_lists(text):
+    """Lists of arguments, from all good to mostly wild; text is for free words."""
+    wild = NUMBERS | st.sampled_from(DEVICES) | text
+    good = pairs(FLAGS.get)
+    bad = pairs(lambda flag: wild)
+    word = (st.sampled_from([*FLAGS, *UNKNOWN]) | text).map(lambda w: [w])
+    mixed = st.lists(st.one_of(good, good, bad, word), max_size=6)
+    return (st.lists(good, max_size=6) | mixed).map(lambda groups: sum(groups, []))
+
+
+def test_every_argument_list_is_parsed_or_ends_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcomes = Counter()
+
+    @settings(max_examples=2500, **SETTINGS)
+    @given(argument_lists(st.text(max_size=20)))
+    def check(argv):
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                args = bnn.parse_args(argv)
+            except SystemExit as exit:
+                outcomes[exit.code] += 1
+                assert exit.code == 2
+                assert err.getvalue().startswith("bnn.py: error: ")
+                assert len(err.getvalue().splitlines()) == 1
+            else:
+                outcomes["parsed"] += 1
+                assert err.getvalue() == ""
+                assert 4 <= args.num_samples and 0 <= args.num_warmup
+                assert 1 <= min(args.num_chains, args.num_hidden)
+                assert 2 <= args.num_data and 0 <= args.seed < 2**32
+                assert args.device in DEVICES[:3] and args.output.suffix
+            assert out.getvalue() == ""
+
+    check()
+    assert os.listdir(tmp_path) == []  # nothing is left behind, and nothing written
+    assert outcomes.total() >= 2000
+    assert min(outcomes["parsed"], outcomes[2]) > 200, outcomes
+
+
+def test_a_sample_of_whole_processes_runs_or_ends_in_one_line(run_script, tmp_path):
+    outcomes = Counter()
+    # what a shell can pass on, and no absolute path
+    letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0/")
+    small = [*SMOKE, "--num-samples", "4"]
+
+    @settings(max_examples=14, **SETTINGS)
+    @given(argument_lists(st.text(letters, max_size=20)))
+    def check(argv):
+        before = set(os.listdir(tmp_path))
+        result = run_script(*small, *argv)
+        outcomes[result.returncode] += 1
+        if result.returncode == 0:
+            assert result.stderr == ""
+            assert len(rows(result.stdout)) > 0
+            assert os.listdir(tmp_path)
+        else:
+            assert_fails_in_one_line(result, status=2)
+            assert result.stdout == ""
+            assert set(os.listdir(tmp_path)) == before
+
+    check()
+    assert min(outcomes[0], outcomes[2]) >= 2, outcomes
