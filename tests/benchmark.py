@@ -263,7 +263,7 @@ def child(*arguments):
 
 
 def whole_process(script, flags, cache):
-    """Seconds of a whole run, and its n_eff of f and prec_obs a second of sampling."""
+    """Seconds and peak memory of a whole run, n_eff a second of sampling."""
     command = {
         "ours": [ROOT / "bnn.py"],
         "textbook": [__file__, "--textbook"],
@@ -274,21 +274,27 @@ def whole_process(script, flags, cache):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "MPLBACKEND": "agg",
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as out:
         start = time.perf_counter()
-        result = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, *map(str, command), *map(str, flags)],
             cwd=folder,
             env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
+            stdout=out,
+            stderr=subprocess.DEVNULL,
         )
+        _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
-    sampling = float(re.search(r"elapsed time: ([\d.]+)", result.stdout)[1])
-    last = re.findall(r"(?:f|data|prec_obs) +\S+ +(-?\d+|nan)$", result.stdout, re.M)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        printed = out.read()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, printed)
+    sampling = float(re.search(r"elapsed time: ([\d.]+)", printed)[1])
+    last = re.findall(r"(?:f|data|prec_obs) +\S+ +(-?\d+|nan)$", printed, re.M)
     return {
         "s": seconds,
+        "MiB": usage.ru_maxrss / 1024,  # Linux counts KiB
         "f": float(last[-2]) / sampling,
         "prec_obs": float(last[-1]) / sampling,
     }
@@ -342,6 +348,8 @@ def main():
     repeats = 1 if args.quick else 2
     widths = (5, 50) if args.quick else (5, 20, 50)
     lengths = (100, 1000) if args.quick else (100, 1000, 10000)
+    sizes_in_memory = [(1, 2000), (1, 8000), (1, 32000), (4, 2000), (16, 2000)]
+    sizes_in_memory = [(1, num_samples)] if args.quick else sizes_in_memory
     peers = ["blackjax", "pymc", "nutpie"] if args.peers else []
     wholes = {
         "whole process": flags,
@@ -359,7 +367,7 @@ def main():
     def row(what, textbook, ours, unit):
         rows.append({"what": what, "textbook": textbook, "ours": ours, "unit": unit})
 
-    total = 4 * repeats * len(wholes) + 5 + len(peers) + 15 * gpu
+    total = 4 * repeats * len(wholes) + 5 + len(sizes_in_memory) + len(peers) + 15 * gpu
     with tqdm(total=total, disable=None) as bar:
         results = {name: compare(f, repeats, bar) for name, f in wholes.items()}
         for name, found in results.items():
@@ -392,6 +400,13 @@ def main():
                 row(
                     f"n_eff a second: {site}, {which} / ours", theirs, ours[site], "1/s"
                 )
+
+        for chains, draws in sizes_in_memory:
+            # without warm-up every trajectory is short; memory does not depend on it
+            short = ["--num-samples", draws, "--num-warmup", 0, "--num-chains", chains]
+            found = [whole_process(s, short, None)["MiB"] for s in ("textbook", "ours")]
+            bar.update()
+            row(f"peak memory, {chains} chain(s) of {draws} draws", *found, "MiB")
 
         for chains in [4, 64, 1024] if gpu else ():
             many = [*flags, "--num-chains", chains]

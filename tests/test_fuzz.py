@@ -33,6 +33,7 @@ FLAGS = {
 }
 UNKNOWN = ["--num-layers", "--num-sam", "-x", "-", "--", "-n5", "-nn", "--seed="]
 DEVICES = ["cpu", "gpu", "tpu", "cuda", "CPU", ""]
+PATHS = [".", "/proc/a.pdf", "no/a.pdf", 300 * "a" + ".pdf", "a.docx", "a", ".pdf"]
 NUMBERS = st.integers() | st.integers(-2, 12) | st.floats()
 
 
@@ -50,7 +51,7 @@ def pairs(values):
 
 def argument_lists(text):
     """Lists of arguments, from all good to mostly wild; text is for free words."""
-    wild = NUMBERS | st.sampled_from(DEVICES) | text
+    wild = NUMBERS | st.sampled_from(DEVICES + PATHS) | text
     good = pairs(FLAGS.get)
     bad = pairs(lambda flag: wild)
     word = (st.sampled_from([*FLAGS, *UNKNOWN]) | text).map(lambda w: [w])

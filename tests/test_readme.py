@@ -34,6 +34,8 @@ def test_table_of_flags_is_the_parsers(capsys):
         assert str(defaults[name]) == default
 
 
-def test_the_picture_that_the_readme_shows_is_there():
-    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+def test_the_pictures_that_the_readme_shows_are_there():
+    paths = re.findall(r'(?:!\[.*?\]\(|<img src=")([^")]+)', README)
+    assert len(paths) == 2
+    for path in paths:
         assert (ROOT / path).read_bytes().startswith(b"\x89PNG")
