@@ -40,9 +40,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.scipy.linalg import solve_triangular
 from matplotlib.figure import Figure
 from numpyro import handlers
-from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from numpyro.diagnostics import (
+    effective_sample_size,
+    print_summary,
+    split_gelman_rubin,
+)
 from numpyro.infer import MCMC, NUTS
 
 # %%
@@ -261,6 +266,81 @@ def plot(X, Y, X_test, Y_draws, f_draws):
 
 
 # %%
+# Faster: integrate out the output layer
+# --------------------------------------
+#
+# Skip this at first: with ``--marginalize``, the results are the same, only sooner.
+# Given the rest, the network is linear in ``w3``, so ``w3`` can be integrated out
+# exactly. With :math:`Z` for the second hidden layer, ``(N, D_H)``,
+#
+# .. math::
+#
+#    Y \sim \mathrm{Normal}(0,\ Z Z^T + I / \mathrm{prec\_obs}).
+#
+# NUTS explores what is left with about a third of the steps. Then each draw gets its
+# ``w3`` from the exact conditional, a linear regression in which the prior counts as
+# ``D_H`` more data: ``w3`` of 0 with noise of 1, next to ``Y`` and ``Z`` scaled so.
+
+
+def regression(Z, Y, prec_obs):
+    """Return A and b such that ``|b - A w3|^2 / 2`` is -log p(Y, w3), up to a constant.
+
+    Z is (N, D_H), Y is (N, 1); A is (N + D_H, D_H), b is (N + D_H, 1).
+    """
+    D_H = Z.shape[1]
+    A = jnp.vstack([jnp.sqrt(prec_obs) * Z, jnp.eye(D_H)])  # (N + D_H, D_H)
+    b = jnp.vstack([jnp.sqrt(prec_obs) * Y, jnp.zeros((D_H, 1))])  # (N + D_H, 1)
+    return A, b
+
+
+def marginal_model(X, Y, D_H):
+    """``model`` with w3 integrated out: X is (N, D_X), Y is (N, 1) and not None."""
+    # with the identity matrix for w3, the network's output is its second layer
+    with handlers.block(hide=["w3", "f", "Y"]), handlers.trace() as sites:
+        handlers.substitute(model, {"w3": jnp.eye(D_H)})(X, Y, D_H)
+    Z, prec_obs = sites["f"]["value"], sites["prec_obs"]["value"]  # (N, D_H), ()
+
+    # Gram-Schmidt: all later rows lose their part along row j. It keeps the precision
+    # that is lost by squaring A; the squares of what is left are the pivots of A^T A,
+    # whose product is det(A^T A), and last the least |b - A w3|^2.
+    def orthogonalize(j, rows):
+        later = jnp.arange(D_H + 1) > j  # (D_H + 1,)
+        part = jnp.where(later, rows @ rows[j], 0.0) / (rows[j] @ rows[j])  # (D_H + 1,)
+        return rows - jnp.outer(part, rows[j])
+
+    rows = jnp.hstack(regression(Z, Y, prec_obs)).T  # (D_H + 1, N + D_H)
+    rows = jax.lax.fori_loop(0, D_H, orthogonalize, rows)
+    squares = jnp.sum(rows**2, axis=1)  # (D_H + 1,)
+    log_norm = len(X) * jnp.log(prec_obs / (2 * jnp.pi)) - jnp.log(squares[:-1]).sum()
+    numpyro.factor("Y marginal", 0.5 * (log_norm - squares[-1]))
+
+
+def draw_w3(rng_key, samples, X, Y, D_H):
+    """Draw w3 (D_H, 1) from its conditional, given ONE draw of the rest."""
+    Z = predict(model, rng_key, {**samples, "w3": jnp.eye(D_H)}, X, D_H, site="f")
+    A, b = regression(Z, Y, samples["prec_obs"])
+    Q, R = jnp.linalg.qr(A)  # R is the Cholesky factor of w3's precision, A^T A
+    noise = jax.random.normal(rng_key, (D_H, 1))
+    return solve_triangular(R, Q.T @ b + noise)
+
+
+def add_w3(mcmc, rng_key, X, Y, D_H):
+    """Add w3 and f to the draws of ``run_inference(marginal_model, ...)``."""
+
+    @jax.jit
+    @jax.vmap
+    def all_draws(key, draw):
+        draw = {**draw, "w3": draw_w3(key, draw, X, Y, D_H)}
+        return {"w3": draw["w3"], "f": predict(model, key, draw, X, D_H, site="f")}
+
+    draws, by_chain = mcmc.get_samples(), mcmc.get_samples(group_by_chain=True)
+    keys = jax.random.split(rng_key, len(draws["prec_obs"]))  # (S,)
+    for name, x in all_draws(keys, draws).items():  # (S, D_H, 1), (S, N, 1)
+        draws[name] = x
+        by_chain[name] = x.reshape(mcmc.num_chains, -1, *x.shape[1:])
+
+
+# %%
 # Run it
 # ------
 #
@@ -274,12 +354,13 @@ def main(argv=None):
     args = parse_args(argv)
     D_H = args.num_hidden
     X, Y, X_test = get_data(N=args.num_data)  # (N, D_X), (N, 1), (N_test, D_X)
-    key_inference, key_predict = jax.random.split(jax.random.key(args.seed))
+    keys = jax.random.split(jax.random.key(args.seed), 3)
+    key_inference, key_predict, key_w3 = keys
 
     start = time.perf_counter()
     mcmc = in_a_thread(
         run_inference,
-        model,
+        marginal_model if args.marginalize else model,
         key_inference,
         X,
         Y,
@@ -289,13 +370,17 @@ def main(argv=None):
         num_chains=args.num_chains,
         progress_bar=wants_progress_bar(),
     )
+    if args.marginalize:
+        add_w3(mcmc, key_w3, X, Y, D_H)
     elapsed = time.perf_counter() - start
 
     with (
         np.errstate(invalid="ignore", divide="ignore"),  # a stuck chain gives 0 / 0
         contextlib.suppress(BrokenPipeError),  # `python bnn.py | head` has its picture
     ):
-        mcmc.print_summary()  # its last line is the number of divergences
+        draws = mcmc.get_samples(group_by_chain=True)
+        print_summary({name: draws[name] for name in ["prec_obs", "w1", "w2", "w3"]})
+        print("Number of divergences:", mcmc.get_extra_fields()["diverging"].sum())
         print(f"MCMC elapsed time: {elapsed:.2f} s\n")
         print_convergence(mcmc)
 
@@ -337,6 +422,7 @@ def parse_args(argv):
     add("--num-chains", type=whole(1), default=1, help="chains, at least 1")
     add("--num-data", type=whole(2), default=100, help="training points, at least 2")
     add("--num-hidden", type=whole(1), default=5, help="units a layer, at least 1")
+    add("--marginalize", action="store_true", help="integrate out w3: faster")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add(
         "--seed", type=whole(0, 2**32 - 1), default=0, help="of sampling and prediction"
@@ -409,12 +495,12 @@ def use_device(device, num_chains):
     JAX reads this at its first computation. RuntimeError if there is no such device.
     """
     # The operations of a small network are too small to share among threads or to call
-    # one by one: take one thread a chain, and compile NUTS' inner loops (up to 100 kB)
+    # one by one: take one thread a chain, and compile NUTS' inner loops (up to 250 kB)
     # into one function each, which YNNPACK's matrix products would prevent.
     flags = [
         f"--xla_force_host_platform_device_count={num_chains}",
         "--xla_cpu_multi_thread_eigen=false",
-        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=100000",
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
     ]
     if (0, 10) <= jax.__version_info__ < (0, 13):  # an unknown flag would be fatal
         flags.append("--xla_cpu_experimental_ynn_fusion_type=")

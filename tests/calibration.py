@@ -1,6 +1,6 @@
 """Is the posterior calibrated? Rank the truth among the draws, over many data sets.
 
-    python tests/calibration.py          draws tests/calibration.png, about 3 minutes
+    python tests/calibration.py          draws tests/calibration.png, about 4 minutes
 
 Simulation-based calibration (Talts et al. 2018): parameters and data are drawn from the
 prior with ``model(Y=None)``, then the posterior of these data is sampled. If model and
@@ -66,6 +66,7 @@ def fewer_data(X, Y, D_H):
 
 MODELS = {
     "bnn.py": bnn.model,
+    "bnn.py --marginalize": bnn.marginal_model,
     "noise scale 20 % off": Replace(bnn.model, Y=wider_noise),
     "prior twice as wide": Replace(
         bnn.model, w1=wider_prior, w2=wider_prior, w3=wider_prior
@@ -97,7 +98,8 @@ def replicate(key, model):
     Returns the quantities' true values and draws, and new data at X_NEW with the
     posterior's predictions of them.
     """
-    key_truth, key_data, key_new, key_run, key_predict = jax.random.split(key, 5)
+    keys = jax.random.split(key, 6)
+    key_truth, key_data, key_new, key_run, key_predict, key_w3 = keys
     prior = bnn.handlers.trace(bnn.handlers.seed(bnn.model, key_truth))
     truth = {
         name: prior.get_trace(X, None, D_H)[name]["value"]
@@ -109,6 +111,8 @@ def replicate(key, model):
     mcmc = bnn.run_inference(
         model, key_run, X, Y, D_H, NUM_WARMUP, NUM_SAMPLES, 1, False
     )
+    if model is bnn.marginal_model:
+        bnn.add_w3(mcmc, key_w3, X, Y, D_H)
     draws = mcmc.get_samples()
 
     def predict(key, draw):
@@ -187,7 +191,7 @@ def plot(results_by_model):
     The band holds a curve entirely in 99 % of the cases if its ranks are uniform.
     """
     fig, axes = plt.subplots(
-        1, len(results_by_model), figsize=(12, 3), sharey=True, layout="constrained"
+        1, len(results_by_model), figsize=(14, 3), sharey=True, layout="constrained"
     )
     z = GRID / NUM_RANKS
     for ax, (name, results) in zip(axes, results_by_model.items(), strict=True):

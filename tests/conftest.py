@@ -51,15 +51,24 @@ def posterior():
     """Return a function that gives the draws of a default run, kept for later."""
     runs = {}
 
-    def draws(num_chains, seed=0):
-        if (num_chains, seed) not in runs:
+    def draws(num_chains, marginalize=False):
+        if (num_chains, marginalize) not in runs:
             X, Y, _ = bnn.get_data()
-            key = jax.random.key(seed)
+            model = bnn.marginal_model if marginalize else bnn.model
             mcmc = bnn.run_inference(
-                bnn.model, key, X, Y, 5, num_chains=num_chains, progress_bar=False
+                model,
+                jax.random.key(0),
+                X,
+                Y,
+                5,
+                num_chains=num_chains,
+                progress_bar=False,
             )
+            if marginalize:
+                bnn.add_w3(mcmc, jax.random.key(1), X, Y, 5)
             samples = mcmc.get_samples(group_by_chain=True)
-            runs[num_chains, seed] = {k: np.asarray(v) for k, v in samples.items()}
-        return runs[num_chains, seed]
+            found = {k: np.asarray(v) for k, v in samples.items()}
+            runs[num_chains, marginalize] = found
+        return runs[num_chains, marginalize]
 
     return draws

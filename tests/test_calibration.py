@@ -37,8 +37,9 @@ def replicates():
 
 
 @pytest.mark.slow
-def test_ranks_of_the_truth_are_uniform_under_the_scripts_model(replicates):
-    p = p_values(replicates("bnn.py"))
+@pytest.mark.parametrize("script", ["bnn.py", "bnn.py --marginalize"])
+def test_ranks_of_the_truth_are_uniform_under_the_scripts_model(replicates, script):
+    p = p_values(replicates(script))
     assert min(p.values()) > FALSE_ALARM_RATE / len(p), p
 
 

@@ -181,6 +181,7 @@ def test_64_chains_finish(run_script):
     assert len(rows(result.stdout)) == 46
 
 
-def test_a_smoke_run_gives_no_warnings(run_script):
-    result = run_script(*SMOKE, python_flags=["-W", "error"])
+@pytest.mark.parametrize("flags", [[], ["--marginalize"]])
+def test_a_smoke_run_gives_no_warnings(run_script, flags):
+    result = run_script(*SMOKE, *flags, python_flags=["-W", "error"])
     assert (result.returncode, result.stderr) == (0, "")

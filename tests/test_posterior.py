@@ -65,9 +65,12 @@ def assert_agrees(pairs):
     assert abs(scores[worst]) < 5, f"{worst} is {scores[worst]:.1f} standard errors off"
 
 
-@pytest.fixture(params=[1, 4], ids=["1-chain", "4-chains"])
+@pytest.fixture(
+    params=[(1, False), (4, False), (1, True), (4, True)],
+    ids=["1-chain", "4-chains", "marginalized-1-chain", "marginalized-4-chains"],
+)
 def draws(request, posterior):
-    return posterior(request.param)
+    return posterior(*request.param)
 
 
 def test_prec_obs_agrees_with_stan(draws):
