@@ -269,9 +269,9 @@ def plot(X, Y, X_test, Y_draws, f_draws):
 # Faster: integrate out the output layer
 # --------------------------------------
 #
-# Skip this at first: with ``--marginalize``, the results are the same, only sooner.
-# Given the rest, the network is linear in ``w3``, so ``w3`` can be integrated out
-# exactly. With :math:`Z` for the second hidden layer, ``(N, D_H)``,
+# Skip this at first: ``--marginalize`` gives the same posterior, only sooner. Given the
+# rest, the network is linear in ``w3``, so ``w3`` can be integrated out exactly. With
+# :math:`Z` for the second hidden layer, ``(N, D_H)``,
 #
 # .. math::
 #
@@ -335,7 +335,9 @@ def add_w3(mcmc, rng_key, X, Y, D_H):
 
     draws, by_chain = mcmc.get_samples(), mcmc.get_samples(group_by_chain=True)
     keys = jax.random.split(rng_key, len(draws["prec_obs"]))  # (S,)
-    for name, x in all_draws(keys, draws).items():  # (S, D_H, 1), (S, N, 1)
+    # on one device: QR on several host devices at once can deadlock in JAX 0.10
+    found = all_draws(keys, jax.device_get(draws))
+    for name, x in found.items():  # (S, D_H, 1), (S, N, 1)
         draws[name] = x
         by_chain[name] = x.reshape(mcmc.num_chains, -1, *x.shape[1:])
 

@@ -1,11 +1,12 @@
 """Benchmark bnn.py against the textbook formulation of the same example.
 
-    python tests/benchmark.py            about 15 minutes on 2 cores
+    python tests/benchmark.py            about 20 minutes on 2 cores
     python tests/benchmark.py --quick    under 2 minutes, shorter chains
 
-Each comparison alternates the two in one run and quotes the ratio of medians. The
-textbook formulation is what people run today: rows are data, data with ``jax.numpy``,
-NumPyro's and XLA's defaults, eager prediction.
+Each comparison alternates all in one run and quotes the ratio of medians: the textbook
+formulation, ``bnn.py``, and ``bnn.py --marginalize``. The textbook formulation is what
+people run today: rows are data, data with ``jax.numpy``, NumPyro's and XLA's defaults,
+eager prediction.
 """
 
 import argparse
@@ -127,6 +128,18 @@ def textbook_main(flags):
             print(f"{name} 0.0 {np.min(effective_sample_size(x)):.0f}")
 
 
+SCRIPTS = {
+    "textbook": [__file__, "--textbook"],
+    "ours": [ROOT / "bnn.py"],
+    "marginalize": [ROOT / "bnn.py", "--marginalize"],
+}
+MODELS = {
+    "textbook": textbook_model,
+    "ours": bnn.model,
+    "marginalize": bnn.marginal_model,
+}
+
+
 # --------------------------------------------------------------------------------------
 # One measurement, in a process of its own: print a JSON object
 
@@ -151,7 +164,7 @@ def microseconds_a_step(which, iterations):
         shapes = {"w1": (3, 5), "w2": (5, 5), "w3": (5, 1), "prec_obs": ()}
         args, params = (), {name: jnp.ones(shape) for name, shape in shapes.items()}
     else:
-        kernel = NUTS(bnn.model if which == "ours" else textbook_model)
+        kernel = NUTS(MODELS[which])
         args, params = (X, Y, 5), None
     state = kernel.init(jax.random.key(0), iterations, params, args, {})
 
@@ -174,14 +187,14 @@ def microseconds_a_step(which, iterations):
 
 
 def gradient_costs(sizes, evaluations):
-    """Microseconds a gradient (textbook, ours) for each (N, D_H), alternating."""
+    """Microseconds a gradient, of each of MODELS, for each (N, D_H), alternating."""
     jax.config.update("jax_platforms", "cpu")
     costs = {}
     for N, D_H in sizes:
         X, Y, _ = bnn.get_data(N=N)
         repeat = max(3, evaluations // (N * D_H))
         candidates = []
-        for model in [textbook_model, bnn.model]:
+        for model in MODELS.values():
             info = initialize_model(jax.random.key(0), model, model_args=(X, Y, D_H))
             gradient = jax.grad(info.potential_fn)
 
@@ -192,7 +205,7 @@ def gradient_costs(sizes, evaluations):
                 return jax.lax.scan(body, z, None, length=repeat)[0]
 
             candidates.append((jax.jit(descend), info.param_info.z))
-        times = [[], []]
+        times = [[] for _ in candidates]
         for _ in range(6):
             for i, (run, z) in enumerate(candidates):
                 start = time.perf_counter()
@@ -264,10 +277,7 @@ def child(*arguments):
 
 def whole_process(script, flags, cache):
     """Seconds and peak memory of a whole run, n_eff a second of sampling."""
-    command = {
-        "ours": [ROOT / "bnn.py"],
-        "textbook": [__file__, "--textbook"],
-    }[script]
+    command = SCRIPTS[script]
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     environment |= {
         **({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {}),
@@ -301,11 +311,11 @@ def whole_process(script, flags, cache):
 
 
 def compare(flags, repeats, bar):
-    """Alternate the two scripts; return the medians of their first and second runs.
+    """Alternate the scripts; return the medians of their first and second runs.
 
     The first run starts with an empty compilation cache, the second finds it warm.
     """
-    runs = {(script, run): [] for run in (1, 2) for script in ("textbook", "ours")}
+    runs = {(script, run): [] for run in (1, 2) for script in SCRIPTS}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as cache:
             for (script, _), results in runs.items():
@@ -364,69 +374,76 @@ def main():
         gpu = False
     rows = []
 
-    def row(what, textbook, ours, unit):
-        rows.append({"what": what, "textbook": textbook, "ours": ours, "unit": unit})
+    def row(what, unit, textbook, ours, marginalize=None):
+        values = {"textbook": textbook, "ours": ours, "marginalize": marginalize}
+        rows.append({"what": what, "unit": unit, **values})
 
-    total = 4 * repeats * len(wholes) + 5 + len(sizes_in_memory) + len(peers) + 15 * gpu
+    total = 6 * repeats * len(wholes) + 6 + len(sizes_in_memory) + len(peers) + 21 * gpu
     with tqdm(total=total, disable=None) as bar:
         results = {name: compare(f, repeats, bar) for name, f in wholes.items()}
         for name, found in results.items():
             for run, cache in {1: "first run", 2: "warm cache"}.items():
-                seconds = [found[script, run]["s"] for script in ("textbook", "ours")]
-                row(f"{name}, {cache}", *seconds, "s")
-        ours, textbook = (results["whole process"][s, 1] for s in ("ours", "textbook"))
+                seconds = [found[script, run]["s"] for script in SCRIPTS]
+                row(f"{name}, {cache}", "s", *seconds)
+        defaults = [results["whole process"][script, 1] for script in SCRIPTS]
 
         steps = {}
-        for which in ["textbook", "ours", "floor", "floor, our flags"]:
+        for which in [*MODELS, "floor", "floor, our flags"]:
             steps[which] = child("step", which, min(num_warmup, 200))
             bar.update()
-        row("leapfrog step", steps["textbook"], steps["ours"], "us")
+        row("leapfrog step", "us", *(steps[which] for which in MODELS))
         for which in ["floor", "floor, our flags"]:
-            row(f"leapfrog step: {which} / ours", steps[which], steps["ours"], "us")
+            row(f"leapfrog step: {which} / ours", "us", steps[which], steps["ours"])
 
         sizes = [(N, D_H) for N in lengths for D_H in widths]
         costs = child("gradient", sizes, 20_000 if args.quick else 200_000)
         bar.update()
         for size, cost in costs.items():
-            row(f"gradient, (N, D_H) = ({size})", *cost, "us")
+            row(f"gradient, (N, D_H) = ({size})", "us", *cost)
 
         for site in ["f", "prec_obs"]:
-            row(f"n_eff a second: {site}", textbook[site], ours[site], "1/s")
+            rates = [found[site] for found in defaults]
+            row(f"n_eff a second: {site}", "1/s", *rates)
         for which in peers:
             found = child("peer", which, num_warmup, num_samples)
             bar.update()
             for site in ["f", "prec_obs"]:
                 theirs = found[site] / found["s"]
-                row(
-                    f"n_eff a second: {site}, {which} / ours", theirs, ours[site], "1/s"
-                )
+                ours = defaults[1][site]
+                row(f"n_eff a second: {site}, {which} / ours", "1/s", theirs, ours)
 
         for chains, draws in sizes_in_memory:
             # without warm-up every trajectory is short; memory does not depend on it
             short = ["--num-samples", draws, "--num-warmup", 0, "--num-chains", chains]
-            found = [whole_process(s, short, None)["MiB"] for s in ("textbook", "ours")]
+            found = [whole_process(script, short, None)["MiB"] for script in SCRIPTS]
             bar.update()
-            row(f"peak memory, {chains} chain(s) of {draws} draws", *found, "MiB")
+            row(f"peak memory, {chains} chain(s) of {draws} draws", "MiB", *found)
 
         for chains in [4, 64, 1024] if gpu else ():
             many = [*flags, "--num-chains", chains]
             cpu = whole_process("ours", many, None)["s"]
             bar.update()
             found = compare([*many, "--device", "gpu"], 1, bar)
-            seconds = [found[script, 1]["s"] for script in ("textbook", "ours")]
-            row(f"GPU, {chains} chains, first run", *seconds, "s")
-            row(f"GPU, {chains} chains: our CPU / our GPU", cpu, seconds[1], "s")
+            seconds = [found[script, 1]["s"] for script in SCRIPTS]
+            row(f"GPU, {chains} chains, first run", "s", *seconds)
+            row(f"GPU, {chains} chains: our CPU / our GPU", "s", cpu, seconds[1])
 
     about = machine()
     print(f"{about['date']}, {about['machine']}; {about['versions']}; ", end="")
     print(
         f"{num_warmup} + {num_samples} draws{'' if gpu else '; no GPU: not measured'}\n"
     )
-    print("| | textbook | ours | ours / textbook |\n|---|---|---|---|")
+    print("| | textbook | ours | ratio | `--marginalize` | ratio |")
+    print("|---|---|---|---|---|---|")
     for r in rows:
-        ratio = r["ours"] / r["textbook"] if r["textbook"] else float("nan")
-        cells = [f"{r[k]:.3g} {r['unit']}" for k in ["textbook", "ours"]]
-        print(f"| {r['what']} | {' | '.join(cells)} | {ratio:.2f} |")
+        cells = [f"{r['textbook']:.3g} {r['unit']}"]
+        for value in [r["ours"], r["marginalize"]]:
+            if value is None:
+                cells += ["", ""]
+            else:
+                ratio = value / r["textbook"] if r["textbook"] else float("nan")
+                cells += [f"{value:.3g} {r['unit']}", f"{ratio:.2f}"]
+        print(f"| {r['what']} | {' | '.join(cells)} |")
     if args.json:
         pathlib.Path(args.json).write_text(
             json.dumps({**about, "rows": rows}, indent=1)

@@ -93,13 +93,11 @@ def quantities(draw, Y):
 
 
 def replicate(key, model):
-    """Simulate one data set and sample its posterior with the script's own functions.
+    """Simulate one data set and sample its posterior with ``run_inference``.
 
-    Returns the quantities' true values and draws, and new data at X_NEW with the
-    posterior's predictions of them.
+    Returns the true parameters, the data, new data at X_NEW and the posterior draws.
     """
-    keys = jax.random.split(key, 6)
-    key_truth, key_data, key_new, key_run, key_predict, key_w3 = keys
+    key_truth, key_data, key_new, key_run = jax.random.split(key, 4)
     prior = bnn.handlers.trace(bnn.handlers.seed(bnn.model, key_truth))
     truth = {
         name: prior.get_trace(X, None, D_H)[name]["value"]
@@ -107,38 +105,45 @@ def replicate(key, model):
     }
     Y = bnn.predict(bnn.model, key_data, truth, X, D_H)  # (N, 1)
     Y_new = bnn.predict(bnn.model, key_new, truth, X_NEW, D_H)  # (5, 1)
-
     mcmc = bnn.run_inference(
         model, key_run, X, Y, D_H, NUM_WARMUP, NUM_SAMPLES, 1, False
     )
-    if model is bnn.marginal_model:
-        bnn.add_w3(mcmc, key_w3, X, Y, D_H)
-    draws = mcmc.get_samples()
+    return {"truth": truth, "Y": Y, "Y_new": Y_new, "draws": mcmc.get_samples()}
 
-    def predict(key, draw):
-        return {
-            f"{site}_draws": bnn.predict(bnn.model, key, draw, X_NEW, D_H, site=site)
+
+def summarize(key, found):
+    """Replace the parameters by their quantities, and predict new data from the draws.
+
+    This is no part of ``replicate``, as QR deadlocks on several host devices at once.
+    """
+    Y = found["Y"]
+
+    def one(key, draw):
+        key_w3, key_Y = jax.random.split(key)
+        if "w3" not in draw:  # it was integrated out
+            draw = {**draw, "w3": bnn.draw_w3(key_w3, draw, X, Y, D_H)}
+        predictions = {
+            f"{site}_draws": bnn.predict(bnn.model, key_Y, draw, X_NEW, D_H, site=site)
             for site in ["Y", "f"]
         }
+        return quantities(draw, Y), predictions  # (NUM_SAMPLES, 5, 1) each, vmapped
 
-    keys = jax.random.split(key_predict, NUM_SAMPLES)
+    draws, predictions = jax.vmap(one)(
+        jax.random.split(key, NUM_SAMPLES), found["draws"]
+    )
     thinned = jax.tree.map(lambda x: x[THIN - 1 :: THIN], draws)
-    return {
-        "truth": quantities(truth, Y),
-        "draws": jax.vmap(lambda draw: quantities(draw, Y))(thinned),
-        "Y": Y,
-        "Y_new": Y_new,
-        **jax.vmap(predict)(keys, draws),  # Y_draws and f_draws, (NUM_SAMPLES, 5, 1)
-    }
+    truth = quantities(found["truth"], Y)
+    return {**found, **predictions, "truth": truth, "draws": thinned}
 
 
 def simulate(model, num_replicates, seed=0):
-    """Return what ``replicate`` does, each (num_replicates, ...), run all at once."""
+    """Return what ``summarize`` does, each (num_replicates, ...), run all at once."""
     devices = jax.local_device_count()
-    keys = jax.random.split(jax.random.key(seed), num_replicates)
+    keys = jax.random.split(jax.random.key(seed), (2, num_replicates))
     run = jax.pmap(jax.vmap(lambda key: replicate(key, model)))
-    results = run(keys.reshape(devices, num_replicates // devices))
-    return jax.tree.map(lambda x: np.concatenate(np.asarray(x)), results)
+    found = run(keys[0].reshape(devices, num_replicates // devices))
+    found = jax.tree.map(lambda x: np.concatenate(np.asarray(x)), found)
+    return jax.device_get(jax.jit(jax.vmap(summarize))(keys[1], found))
 
 
 def ranks(results):

@@ -48,3 +48,4 @@ def test_quick_benchmark_runs_and_prints_a_table_and_json(tmp_path):
     assert all(f"| {name} |" in result.stdout for name in names)
     times = [row for row in found["rows"] if row["unit"] != "1/s"]
     assert all(row["ours"] > 0 and row["textbook"] > 0 for row in times)
+    assert all(row["marginalize"] > 0 for row in times if "/ ours" not in row["what"])
