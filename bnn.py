@@ -283,7 +283,7 @@ def plot(X, Y, X_test, Y_draws, f_draws):
 
 
 def regression(Z, Y, prec_obs):
-    """Return A and b such that ``|b - A w3|^2 / 2`` is -log p(Y, w3), up to a constant.
+    """Return A and b such that ``|b - A w3|^2 / 2`` is -log p(Y, w3 | rest) + const.
 
     Z is (N, D_H), Y is (N, 1); A is (N + D_H, D_H), b is (N + D_H, 1).
     """

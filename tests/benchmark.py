@@ -358,13 +358,13 @@ def main():
     repeats = 1 if args.quick else 2
     widths = (5, 50) if args.quick else (5, 20, 50)
     lengths = (100, 1000) if args.quick else (100, 1000, 10000)
-    sizes_in_memory = [(1, 2000), (1, 8000), (1, 32000), (4, 2000), (16, 2000)]
+    sizes_in_memory = [(1, 2000), (1, 32000), (4, 2000), (16, 2000)]
     sizes_in_memory = [(1, num_samples)] if args.quick else sizes_in_memory
     peers = ["blackjax", "pymc", "nutpie"] if args.peers else []
     wholes = {
-        "whole process": flags,
-        "whole process, 4 chains": [*flags, "--num-chains", 4],
-        "fixed cost": ["--num-samples", 4, "--num-warmup", 0],
+        "whole process": (flags, repeats),
+        "whole process, 4 chains": ([*flags, "--num-chains", 4], 1),
+        "fixed cost": (["--num-samples", 4, "--num-warmup", 0], repeats),
     }
     if args.quick:
         del wholes["fixed cost"], wholes["whole process, 4 chains"]
@@ -378,9 +378,15 @@ def main():
         values = {"textbook": textbook, "ours": ours, "marginalize": marginalize}
         rows.append({"what": what, "unit": unit, **values})
 
-    total = 6 * repeats * len(wholes) + 6 + len(sizes_in_memory) + len(peers) + 21 * gpu
+    total = (
+        6 * sum(n for _, n in wholes.values())
+        + 6
+        + len(sizes_in_memory)
+        + len(peers)
+        + 21 * gpu
+    )
     with tqdm(total=total, disable=None) as bar:
-        results = {name: compare(f, repeats, bar) for name, f in wholes.items()}
+        results = {name: compare(f, n, bar) for name, (f, n) in wholes.items()}
         for name, found in results.items():
             for run, cache in {1: "first run", 2: "warm cache"}.items():
                 seconds = [found[script, run]["s"] for script in SCRIPTS]
