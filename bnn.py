@@ -269,9 +269,9 @@ def plot(X, Y, X_test, Y_draws, f_draws):
 # Faster: integrate out the output layer
 # --------------------------------------
 #
-# Skip this at first: ``--marginalize`` gives the same posterior, only sooner. Given the
-# rest, the network is linear in ``w3``, so ``w3`` can be integrated out exactly. With
-# :math:`Z` for the second hidden layer, ``(N, D_H)``,
+# Skip this at first: ``--marginalize`` gives the same posterior, and a small network's
+# sooner. Given the rest, the network is linear in ``w3``, so ``w3`` can be integrated
+# out exactly. With :math:`Z` for the second hidden layer, ``(N, D_H)``,
 #
 # .. math::
 #
@@ -424,7 +424,7 @@ def parse_args(argv):
     add("--num-chains", type=whole(1), default=1, help="chains, at least 1")
     add("--num-data", type=whole(2), default=100, help="training points, at least 2")
     add("--num-hidden", type=whole(1), default=5, help="units a layer, at least 1")
-    add("--marginalize", action="store_true", help="integrate out w3: faster")
+    add("--marginalize", action="store_true", help="integrate out w3")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add(
         "--seed", type=whole(0, 2**32 - 1), default=0, help="of sampling and prediction"
