@@ -10,6 +10,7 @@ hidden units, as ranks of the weights themselves cannot fail; and some depend on
 data, as without them a sampler that ignores the data would pass (Modrák et al. 2023).
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -99,10 +100,8 @@ def replicate(key, model):
     """
     key_truth, key_data, key_new, key_run = jax.random.split(key, 4)
     prior = bnn.handlers.trace(bnn.handlers.seed(bnn.model, key_truth))
-    truth = {
-        name: prior.get_trace(X, None, D_H)[name]["value"]
-        for name in ["w1", "w2", "w3", "prec_obs"]
-    }
+    sites = prior.get_trace(X, None, D_H)
+    truth = {name: sites[name]["value"] for name in ["w1", "w2", "w3", "prec_obs"]}
     Y = bnn.predict(bnn.model, key_data, truth, X, D_H)  # (N, 1)
     Y_new = bnn.predict(bnn.model, key_new, truth, X_NEW, D_H)  # (5, 1)
     mcmc = bnn.run_inference(
@@ -170,6 +169,7 @@ def least_tail(counts, num_replicates):
     return tail[np.arange(len(GRID)), counts].min(axis=-1)
 
 
+@functools.cache
 def null_distribution(num_replicates, size=100_000):
     """Return the least tails (size,) of simulated uniform ranks."""
     rng = np.random.default_rng(0)

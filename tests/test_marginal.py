@@ -7,16 +7,17 @@ import pytest
 import scipy.stats
 from numpyro.infer.util import log_density
 from test_command_line import rows
-from test_model import forward, log_density_bnn, random_parameters
+from test_model import (
+    forward,
+    log_density_bnn,
+    log_prior_numpy,
+    random_parameters,
+    second_layer,
+)
 
 import bnn
 
 WITHOUT_W3 = ["w1", "w2", "prec_obs"]
-
-
-def second_layer(X, p):
-    """Z (N, D_H) in plain NumPy, float64."""
-    return np.tanh(np.tanh(X @ p["w1"]) @ p["w2"])
 
 
 def conditional(X, Y, p):
@@ -30,8 +31,7 @@ def log_marginal_numpy(X, Y, p):
     """The log density of w1, w2, prec_obs and Y in plain NumPy and SciPy, float64."""
     mean, precision = conditional(X, Y, p)
     residual = Y[:, 0] - second_layer(X, p) @ mean
-    prior = sum(scipy.stats.norm.logpdf(p[w]).sum() for w in ["w1", "w2"])
-    prior += scipy.stats.gamma.logpdf(p["prec_obs"], 3.0, scale=1.0)
+    prior = log_prior_numpy(p, ["w1", "w2"])
     log_det = np.linalg.slogdet(precision)[1]
     squares = p["prec_obs"] * (residual**2).sum() + (mean**2).sum()
     constant = len(X) * np.log(p["prec_obs"] / (2 * np.pi))

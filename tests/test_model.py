@@ -21,15 +21,25 @@ def random_parameters(rng, D_X, D_H):
     }
 
 
+def second_layer(X, p):
+    """The second hidden layer in plain NumPy, rows are data."""
+    return np.tanh(np.tanh(X @ p["w1"]) @ p["w2"])
+
+
 def forward(X, p):
     """The network in plain NumPy, rows are data."""
-    return np.tanh(np.tanh(X @ p["w1"]) @ p["w2"]) @ p["w3"]
+    return second_layer(X, p) @ p["w3"]
+
+
+def log_prior_numpy(p, weights):
+    """The log prior of some weights and of prec_obs in SciPy, float64."""
+    prior = sum(scipy.stats.norm.logpdf(p[w]).sum() for w in weights)
+    return prior + scipy.stats.gamma.logpdf(p["prec_obs"], 3.0, scale=1.0)
 
 
 def log_density_numpy(X, Y, p):
     """The model's log density in plain NumPy and SciPy, float64."""
-    prior = sum(scipy.stats.norm.logpdf(p[w]).sum() for w in ["w1", "w2", "w3"])
-    prior += scipy.stats.gamma.logpdf(p["prec_obs"], 3.0, scale=1.0)
+    prior = log_prior_numpy(p, ["w1", "w2", "w3"])
     scale = p["prec_obs"] ** -0.5
     return prior + scipy.stats.norm.logpdf(Y, forward(X, p), scale).sum()
 
