@@ -19,20 +19,18 @@ data, each as often as it deserves, and answers with a cloud of curves: narrow w
 there are data, wide where there are none.
 
 Here a network with two hidden layers learns a curve from 100 noisy points. You will see
-how to write it down as a model, sample its posterior with NUTS, predict with every draw
-at once, and tell which of the printed diagnostics to believe. The table and the picture
-are at the end of this page.
+how to write it down as a model, sample its posterior with NUTS, tell which of the
+printed diagnostics to believe, and predict with every draw. The table and the picture
+stand beneath ``main``, near the end.
 """
 
 import argparse
-import contextlib
-import io
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -40,14 +38,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jax.scipy.linalg import solve_triangular
 from matplotlib.figure import Figure
-from numpyro import handlers
-from numpyro.diagnostics import (
-    effective_sample_size,
-    print_summary,
-    split_gelman_rubin,
-)
+from numpyro import diagnostics, handlers
 from numpyro.infer import MCMC, NUTS
 
 # %%
@@ -68,22 +60,38 @@ from numpyro.infer import MCMC, NUTS
 # is fastest along the axis that is contiguous in memory. Make that the long one.
 
 
+def linear(w, z):
+    """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
+    # XLA compiles a sum of up to 4096 products into NUTS' inner loop, where it would call
+    # a matrix product: half the time. Beyond, the matrix product is faster.
+    if w.size * z.shape[1] <= 4096:
+        return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
+    return w.T @ z
+
+
+def hidden(X, w1, w2):
+    """Return the second hidden layer (D_H, N) at X (N, D_X)."""
+    z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N) <= first hidden layer
+    return jnp.tanh(linear(w2, z1))  # (D_H, N)
+
+
 def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1).
 
-    With ``Y=None``, the observations are sampled too.
+    With ``Y=None``, the observations are sampled too. ValueError for other shapes of Y.
     """
     N, D_X = X.shape
+    if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
+        raise ValueError(f"Y must have shape {(N, 1)}, not {Y.shape}")
 
     # the prior: every weight is Normal(0, 1)
-    w1 = numpyro.sample("w1", dist.Normal(jnp.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
-    w2 = numpyro.sample("w2", dist.Normal(jnp.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
-    w3 = numpyro.sample("w3", dist.Normal(jnp.zeros((D_H, 1)), 1.0))  # (D_H, 1)
+    w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
+    w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
+    w3 = numpyro.sample("w3", dist.Normal(np.zeros((D_H, 1)), 1.0))  # (D_H, 1)
 
-    # the network, data on the last axis
-    z1 = jnp.tanh(w1.T @ X.T)  # (D_H, N) <= first hidden layer
-    z2 = jnp.tanh(w2.T @ z1)  # (D_H, N) <= second hidden layer
-    f = numpyro.deterministic("f", (w3.T @ z2).T)  # (N, 1) <= output, free of noise
+    # the network
+    z2 = hidden(X, w1, w2)  # (D_H, N)
+    f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1) <= output, free of noise
 
     # the likelihood: the noise has precision prec_obs
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
@@ -97,28 +105,30 @@ def model(X, Y, D_H):
 # --------
 #
 # A wiggly curve in one input :math:`x`. The network gets the features :math:`1, x,
-# x^2, \ldots`: the column of ones makes ``w1[0]`` the bias of the first layer. The
-# test inputs reach beyond the training inputs, because that is where a BNN earns its
-# keep. All of this is plain NumPy: JAX would compile each of these small operations.
+# x^2`. The column of ones is needed, as it makes ``w1[0]`` the bias of the first layer:
+# without it, f would be 0 at :math:`x = 0`, and from odd features alone
+# :math:`f(-x) = -f(x)`. The test inputs reach beyond the training inputs, because that
+# is where a BNN earns its keep.
 
 
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
-    """Return X (N, D_X), standardised Y (N, 1) and X_test (N_test, D_X).
+    """Return X (N, D_X), Y (N, 1), X_test (N_test, D_X), the true f_test (N_test, 1).
 
-    ``N`` is at least 2. The data are the same at every call.
+    Y is standardised, N at least 2, and f_test on the scale of Y; sigma_obs is the
+    noise before that. The data are the same at every call, and plain NumPy.
     """
     rng = np.random.RandomState(0)
-    x = np.linspace(-1.0, 1.0, N)  # (N,)
-    x_test = np.linspace(-1.3, 1.3, N_test)  # (N_test,)
-
-    X = x[:, None] ** np.arange(D_X)  # (N, D_X)
-    X_test = x_test[:, None] ** np.arange(D_X)  # (N_test, D_X)
-
     W = 0.5 * rng.randn(D_X)  # (D_X,)
-    noise = sigma_obs * rng.randn(N)  # (N,)
-    Y = X @ W + 0.5 * (0.5 + x) ** 2 * np.sin(4.0 * x) + noise  # (N,)
-    Y = (Y - Y.mean()) / Y.std()  # (N,)
-    return X, Y[:, None], X_test
+    noise = sigma_obs * rng.randn(N, 1)  # (N, 1)
+
+    def curve(x):  # (n, 1) -> (n, D_X), (n, 1)
+        X = x ** np.arange(D_X)
+        return X, X @ W[:, None] + 0.5 * (0.5 + x) ** 2 * np.sin(4.0 * x)
+
+    X, f = curve(np.linspace(-1.0, 1.0, N)[:, None])  # (N, D_X), (N, 1)
+    X_test, f_test = curve(np.linspace(-1.3, 1.3, N_test)[:, None])
+    Y = f + noise  # (N, 1)
+    return X, (Y - Y.mean()) / Y.std(), X_test, (f_test - Y.mean()) / Y.std()
 
 
 # %%
@@ -126,10 +136,21 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # ---------
 #
 # NUTS, the No-U-Turn Sampler, draws from the posterior. It gives the weights a push in
-# a random direction, lets them glide over the landscape of the log posterior along its
-# gradient, and takes its next draw from that path once the path begins to turn back.
-# During warm-up it tunes its step size and scales; those draws are thrown away. Several
-# chains from different starting points show whether they all found the same answer.
+# a random direction and lets them glide over the landscape of the log posterior along
+# its gradient. Their path grows forwards and backwards in time, until its ends begin to
+# turn towards each other or it has 1023 steps; the next draw is a random point of it.
+# During warm-up NUTS tunes its step size and scales; those draws are thrown away.
+
+
+class CompiledNUTS(NUTS):
+    """NUTS with its start compiled as a whole: a first run is 3 seconds shorter.
+
+    NumPyro compiles each operation of a single chain's start by itself.
+    """
+
+    def init(self, rng_key, *args, **kwargs):
+        start = super().init
+        return jax.jit(lambda key: start(key, *args, **kwargs))(rng_key)
 
 
 def run_inference(
@@ -142,6 +163,7 @@ def run_inference(
     num_samples=2000,
     num_chains=1,
     progress_bar=True,
+    target_accept_prob=0.8,
 ):
     """Sample the posterior of ``model(X, Y, D_H)`` with NUTS; return the MCMC object.
 
@@ -157,64 +179,68 @@ def run_inference(
         f"{chain_method}, {num_warmup} + {num_samples} draws each",
         flush=True,
     )
-
-    # Compile the initialisation as a whole: NumPyro would compile every operation.
-    kernel = NUTS(model)
-    init = kernel.init
-    kernel.init = lambda key, *args, **kwargs: jax.jit(
-        lambda key: init(key, *args, **kwargs)
-    )(key)
-
     mcmc = MCMC(
-        kernel,
+        CompiledNUTS(model, target_accept_prob=target_accept_prob, max_tree_depth=10),
         num_warmup=num_warmup,
         num_samples=num_samples,
         num_chains=num_chains,
         chain_method=chain_method,
         progress_bar=progress_bar,
     )
-    mcmc.run(rng_key, X, Y, D_H)
-    del kernel.init  # back to NumPyro's own, which can be pickled
+    mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
     jax.block_until_ready(mcmc.last_state)  # JAX returns before the work is done
     return mcmc
 
 
 # %%
-# How do you know that it worked? Not by the weights. Flip the signs of all weights
-# into and out of a hidden unit, or swap two units, and the network computes the same
-# function. So the posterior has thousands of mirror images, every weight's true mean
-# is 0, and its ``n_eff`` in the table tells mostly how often the chain happened to jump
-# between them. What has to converge is what does not depend on the names of the
+# Did it converge?
+# ----------------
+#
+# Do not ask the weights. Flip the signs of all weights into and out of a hidden unit,
+# or swap two units of a layer, and the network computes the same function. So with 5
+# units the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images; every
+# weight's true mean is 0, and its ``n_eff`` tells mostly how often the chain happened
+# to jump between them. What has to converge is what does not depend on the names of the
 # units: the function values ``f`` and the precision of the noise.
+#
+# ``r_hat`` compares the chains, or the two halves of a single one: 1.00 if they agree.
+# ``n_eff`` is how many independent draws the draws are worth. From few draws, the worst
+# of many ``r_hat`` exceeds 1.01 by chance: from 200 draws of 10 independent numbers in
+# 58 % of the cases.
 
 
-def print_convergence(mcmc):
-    """Print the worst r_hat and n_eff of f and prec_obs, and warn if they are bad."""
-    draws = mcmc.get_samples(group_by_chain=True)  # each (num_chains, num_samples, ...)
-    worst_r_hat = 0.0
+def print_convergence(mcmc, draws=None):
+    """Print whether ``run_inference`` converged, and what to change there if not.
 
+    draws are f (C, S, N, 1) and prec_obs (C, S) of C chains, by default those in mcmc.
+    """
+    draws = mcmc.get_samples(group_by_chain=True) if draws is None else draws
+    r_hats, n_effs = [], []
     print(f"{'What has to converge':>24} {'worst r_hat':>12} {'worst n_eff':>12}")
     for name, label in {"f": "f at the training data", "prec_obs": "prec_obs"}.items():
-        x = np.asarray(draws[name])
-        r_hat, n_eff = np.max(split_gelman_rubin(x)), np.min(effective_sample_size(x))
-        print(f"{label:>24} {r_hat:>12.3f} {n_eff:>12.0f}")
-        worst_r_hat = np.maximum(worst_r_hat, r_hat)  # keeps a NaN, unlike max
-    print(
-        "The weights' own n_eff is low because the posterior is symmetric: flipping or"
-    )
-    print("swapping hidden units changes the weights, but not f.")
+        x = np.asarray(draws[name])  # (C, S, ...)
+        r_hats.append(np.max(diagnostics.split_gelman_rubin(x)))
+        n_effs.append(np.min(diagnostics.effective_sample_size(x)))
+        print(f"{label:>24} {r_hats[-1]:>12.3f} {n_effs[-1]:>12.0f}")
+    extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
+    divergences = np.sum(extra["diverging"])
+    print(f"Number of divergences: {divergences}")
+    at_cap = 100 * np.mean(extra["num_steps"] == 1023)
+    print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
 
-    if not worst_r_hat <= 1.01:  # true for NaN, too
+    if divergences > 0:
+        print("Note: where paths diverged, draws may be missing. If it is more than a")
+        print("few, compare with smaller steps: target_accept_prob=0.95.")
+    if len(x) == 1:
         print(
-            "\nWarning: r_hat is above 1.01, so the chains have not converged. Try more"
+            "Note: one chain cannot show what it missed altogether; num_chains=4 can."
         )
-        print("warm-up (--num-warmup), more draws (--num-samples) or more chains.")
-    if np.mean(mcmc.get_extra_fields()["diverging"]) > 0.05:
-        print(
-            "\nWarning: more than 5 % of the draws diverged, so parts of the posterior"
-        )
-        print("may be missing. Try more warm-up (--num-warmup), or more careful steps:")
-        print("NUTS(model, target_accept_prob=0.95) in run_inference.")
+    if not np.max(r_hats) <= 1.01:  # true for NaN, too
+        print("Warning: r_hat is above 1.01: the chains may not have converged. Take a")
+        print("larger num_warmup and num_samples.")
+    if not np.min(n_effs) >= 400:
+        print("Warning: n_eff is below 400: the estimates are coarse. Take a larger")
+        print("num_samples or num_chains.")
 
 
 # %%
@@ -223,45 +249,53 @@ def print_convergence(mcmc):
 #
 # To predict with *one* posterior draw, hold the model at that draw and run it without
 # ``Y``: it then samples new observations, noise included. ``jax.vmap`` turns that
-# into a prediction with all draws at once. Each draw has a key of its own, so that no
-# two share their noise.
+# into a prediction with all draws of a chain at once. ``jax.lax.map`` takes one chain
+# after the other, so that many need no more memory. Each draw has a key of its own, so
+# that no two share their noise.
 
 
-def predict(model, rng_key, samples, X, D_H, site="Y"):
-    """Predict Y (N, 1) at X (N, D_X) from one draw; with ``site="f"``, f instead."""
+def predict(model, rng_key, samples, X, D_H):
+    """Return f and new observations Y, each (N, 1), at X (N, D_X) from ONE draw."""
     at_draw = handlers.condition(handlers.seed(model, rng_key), samples)
     trace = handlers.trace(at_draw).get_trace(X, None, D_H)
-    return trace[site]["value"]  # (N, 1)
+    return trace["f"]["value"], trace["Y"]["value"]
+
+
+def for_all_draws(function, rng_key, draws):
+    """Return ``function(key, draw)`` of every draw, in NumPy; arrays are (C, S, ...)."""
+    keys = jax.random.split(rng_key, draws["prec_obs"].shape)  # (C, S)
+    one_chain = jax.vmap(function)
+    return jax.device_get(jax.lax.map(lambda chain: one_chain(*chain), (keys, draws)))
 
 
 # %%
 # The picture
 # -----------
 #
-# Two bands: 90 % of new *observations* should fall into the wide one, and at each
-# :math:`x`, 90 % of the posterior's *functions* run through the narrow one. The noise
-# makes the difference.
+# Two bands: at each :math:`x`, 90 % of the predicted *observations* fall into the wide
+# one, and 90 % of the posterior's *functions* run through the narrow one. The noise
+# makes the difference. The dashed line is the curve from which the data were made.
 
 
-def plot(X, Y, X_test, Y_draws, f_draws):
-    """Plot data and predictions; Y_draws and f_draws are (S, N_test, 1)."""
+def plot(X, Y, X_test, f_test, f_draws, Y_draws):
+    """Plot data, truth and predictions; f_draws and Y_draws are (C, S, N_test, 1)."""
     x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
-    Y_low, Y_high = np.quantile(Y_draws[..., 0], [0.05, 0.95], axis=0)  # (N_test,) each
-    f_low, f_high = np.quantile(f_draws[..., 0], [0.05, 0.95], axis=0)  # (N_test,) each
-    mean = np.mean(Y_draws[..., 0], axis=0)  # (N_test,)
+    Y_low, Y_high = np.quantile(Y_draws[..., 0], [0.05, 0.95], axis=(0, 1))  # (N_test,)
+    f_low, f_high = np.quantile(f_draws[..., 0], [0.05, 0.95], axis=(0, 1))  # (N_test,)
+    mean = np.mean(f_draws[..., 0], axis=(0, 1))  # (N_test,)
 
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
-    ax.fill_between(
-        x_test, Y_low, Y_high, color="#c6dbef", label="90 % of observations"
-    )
-    ax.fill_between(x_test, f_low, f_high, color="#6baed6", label="90 % of functions f")
+    observations, functions = "90 % of observations", "90 % of functions f"
+    ax.fill_between(x_test, Y_low, Y_high, color="#c6dbef", label=observations)
+    ax.fill_between(x_test, f_low, f_high, color="#6baed6", label=functions)
     ax.plot(x_test, mean, color="#08306b", lw=2, label="mean prediction")
+    ax.plot(x_test, f_test[:, 0], "k--", lw=1, label="true function")
     ax.plot(x, Y[:, 0], "kx", ms=5, label="training data")
     ax.axvline(x.min(), color="0.4", ls=":", label="training data end")
     ax.axvline(x.max(), color="0.4", ls=":")
     ax.set(xlabel="x", ylabel="Y", xlim=(x_test[0], x_test[-1]))
     ax.set_title("Bayesian neural network: mean and 90 % intervals")
-    ax.legend(loc="upper center")
+    ax.legend(loc="upper center", ncols=2)
     return fig
 
 
@@ -269,139 +303,73 @@ def plot(X, Y, X_test, Y_draws, f_draws):
 # Faster: integrate out the output layer
 # --------------------------------------
 #
-# Skip this at first: ``--marginalize`` gives the same posterior, and a small network's
-# sooner. Given the rest, the network is linear in ``w3``, so ``w3`` can be integrated
-# out exactly. With :math:`Z` for the second hidden layer, ``(N, D_H)``,
+# Skip this at first: ``--marginalize`` gives the same posterior, a small network's in
+# less time. Given the rest, the network is a linear regression of ``Y`` on the second
+# hidden layer, and ``w3`` are its coefficients. So their posterior given the rest is
+# known exactly: a normal distribution :math:`q`. NUTS can leave ``w3`` out, and needs
 #
 # .. math::
 #
-#    Y \sim \mathrm{Normal}(0,\ Z Z^T + I / \mathrm{prec\_obs}).
+#    \log p(Y \mid \mathrm{rest}) = \mathrm{E}_q[\log p(Y \mid w_3, \mathrm{rest})]
+#    - \mathrm{KL}(q \,\|\, \mathrm{Normal}(0, 1)).
 #
-# NUTS explores what is left with about a third of the steps. Then each draw gets its
-# ``w3`` from the exact conditional, a linear regression in which the prior counts as
-# ``D_H`` more data: ``w3`` of 0 with noise of 1, next to ``Y`` and ``Z`` scaled so.
+# For any other q the right side is less, the *ELBO* of variational inference; for the
+# exact one it is equal, and highest. At the top a small change of q changes nothing, so
+# the gradient may hold q fixed. NUTS then takes about a third of the steps; afterwards
+# each draw gets its ``w3`` from q.
 
 
-def regression(Z, Y, prec_obs):
-    """Return A and b such that ``|b - A w3|^2 / 2`` is -log p(Y, w3 | rest) + const.
+def conditional(z, Y, prec_obs):
+    """Return m (D_H, 1) and C (D_H, D_H): given the rest, w3 is Normal(m, C C^T).
 
-    Z is (N, D_H), Y is (N, 1); A is (N + D_H, D_H), b is (N + D_H, 1).
+    z is the second hidden layer (D_H, N) and Y is (N, 1). The prior counts as D_H more
+    data: w3 of 0 with noise of 1. Gram-Schmidt leaves C and -m in their place.
     """
-    D_H = Z.shape[1]
-    A = jnp.vstack([jnp.sqrt(prec_obs) * Z, jnp.eye(D_H)])  # (N + D_H, D_H)
-    b = jnp.vstack([jnp.sqrt(prec_obs) * Y, jnp.zeros((D_H, 1))])  # (N + D_H, 1)
-    return A, b
+    D_H, N = z.shape
+    data = jnp.sqrt(prec_obs) * jnp.vstack([z, Y.T])  # (D_H + 1, N)
+    rows = jnp.hstack([data, jnp.eye(D_H + 1, D_H)])  # (D_H + 1, N + D_H)
+
+    def orthogonalize(j, rows):
+        unit = rows[j] / jnp.sqrt(jnp.sum(rows[j] ** 2))  # (N + D_H,)
+        part = jnp.where(jnp.arange(D_H + 1) > j, rows @ unit, 0.0)  # of the later rows
+        return (rows - jnp.outer(part, unit)).at[j].set(unit)
+
+    rows = jax.lax.fori_loop(0, D_H, orthogonalize, rows)
+    return -rows[D_H:, N:].T, rows[:D_H, N:].T
 
 
 def marginal_model(X, Y, D_H):
     """``model`` with w3 integrated out: X is (N, D_X), Y is (N, 1) and not None."""
-    # with the identity matrix for w3, the network's output is its second layer
-    with handlers.block(hide=["w3", "f", "Y"]), handlers.trace() as sites:
-        handlers.substitute(model, {"w3": jnp.eye(D_H)})(X, Y, D_H)
-    Z, prec_obs = sites["f"]["value"], sites["prec_obs"]["value"]  # (N, D_H), ()
+    N, D_X = X.shape
+    if Y.shape != (N, 1):
+        raise ValueError(f"Y must have shape {(N, 1)}, not {Y.shape}")
+    w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
+    w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
+    prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
+    z2 = hidden(X, w1, w2)  # (D_H, N)
+    m, C = conditional(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
 
-    # Gram-Schmidt: all later rows lose their part along row j. It keeps the precision
-    # that is lost by squaring A; the squares of what is left are the pivots of A^T A,
-    # whose product is det(A^T A), and last the least |b - A w3|^2.
-    def orthogonalize(j, rows):
-        later = jnp.arange(D_H + 1) > j  # (D_H + 1,)
-        part = jnp.where(later, rows @ rows[j], 0.0) / (rows[j] @ rows[j])  # (D_H + 1,)
-        return rows - jnp.outer(part, rows[j])
-
-    rows = jnp.hstack(regression(Z, Y, prec_obs)).T  # (D_H + 1, N + D_H)
-    rows = jax.lax.fori_loop(0, D_H, orthogonalize, rows)
-    squares = jnp.sum(rows**2, axis=1)  # (D_H + 1,)
-    log_norm = len(X) * jnp.log(prec_obs / (2 * jnp.pi)) - jnp.log(squares[:-1]).sum()
-    numpyro.factor("Y marginal", 0.5 * (log_norm - squares[-1]))
+    # under q, E |Y - f|^2 is the square of the mean residuals plus the variance of f
+    squares = jnp.sum((Y.T - linear(m, z2)) ** 2) + jnp.sum(linear(C, z2) ** 2)
+    log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * squares)
+    KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
+    numpyro.factor("log p(Y | rest)", log_lik - KL)
 
 
-def draw_w3(rng_key, samples, X, Y, D_H):
-    """Draw w3 (D_H, 1) from its conditional, given ONE draw of the rest."""
-    Z = predict(model, rng_key, {**samples, "w3": jnp.eye(D_H)}, X, D_H, site="f")
-    A, b = regression(Z, Y, samples["prec_obs"])
-    Q, R = jnp.linalg.qr(A)  # R is the Cholesky factor of w3's precision, A^T A
-    noise = jax.random.normal(rng_key, (D_H, 1))
-    return solve_triangular(R, Q.T @ b + noise)
-
-
-def add_w3(mcmc, rng_key, X, Y, D_H):
-    """Add w3 and f to the draws of ``run_inference(marginal_model, ...)``."""
-
-    @jax.jit
-    @jax.vmap
-    def all_draws(key, draw):
-        draw = {**draw, "w3": draw_w3(key, draw, X, Y, D_H)}
-        return {"w3": draw["w3"], "f": predict(model, key, draw, X, D_H, site="f")}
-
-    draws, by_chain = mcmc.get_samples(), mcmc.get_samples(group_by_chain=True)
-    keys = jax.random.split(rng_key, len(draws["prec_obs"]))  # (S,)
-    # on one device: QR on several host devices at once can deadlock in JAX 0.10
-    found = all_draws(keys, jax.device_get(draws))
-    for name, x in found.items():  # (S, D_H, 1), (S, N, 1)
-        draws[name] = x
-        by_chain[name] = x.reshape(mcmc.num_chains, -1, *x.shape[1:])
+def draw_w3(rng_key, samples, X, Y):
+    """Return ONE draw of ``marginal_model`` with w3 (D_H, 1) and f (N, 1) added."""
+    z2 = hidden(X, samples["w1"], samples["w2"])  # (D_H, N)
+    m, C = conditional(z2, Y, samples["prec_obs"])
+    w3 = m + C @ jax.random.normal(rng_key, m.shape)  # (D_H, 1)
+    return {**samples, "w3": w3, "f": linear(w3, z2).T}
 
 
 # %%
-# Run it
-# ------
+# Command line
+# ------------
 #
-# First the steps above, one after the other. What follows, up to the results, is
-# command line: flags, devices and files, nothing about BNNs. Leave it behind when you
-# copy from here.
-
-
-def main(argv=None):
-    """Sample, print the table, predict and plot; argv are the flags, see ``--help``."""
-    args = parse_args(argv)
-    D_H = args.num_hidden
-    X, Y, X_test = get_data(N=args.num_data)  # (N, D_X), (N, 1), (N_test, D_X)
-    keys = jax.random.split(jax.random.key(args.seed), 3)
-    key_inference, key_predict, key_w3 = keys
-
-    start = time.perf_counter()
-    mcmc = in_a_thread(
-        run_inference,
-        marginal_model if args.marginalize else model,
-        key_inference,
-        X,
-        Y,
-        D_H,
-        num_warmup=args.num_warmup,
-        num_samples=args.num_samples,
-        num_chains=args.num_chains,
-        progress_bar=wants_progress_bar(),
-    )
-    if args.marginalize:
-        add_w3(mcmc, key_w3, X, Y, D_H)
-    elapsed = time.perf_counter() - start
-
-    with (
-        np.errstate(invalid="ignore", divide="ignore"),  # a stuck chain gives 0 / 0
-        contextlib.suppress(BrokenPipeError),  # `python bnn.py | head` has its picture
-    ):
-        draws = mcmc.get_samples(group_by_chain=True)
-        print_summary({name: draws[name] for name in ["prec_obs", "w1", "w2", "w3"]})
-        print("Number of divergences:", mcmc.get_extra_fields()["diverging"].sum())
-        print(f"MCMC elapsed time: {elapsed:.2f} s\n")
-        print_convergence(mcmc)
-
-    @jax.jit
-    @jax.vmap
-    def predict_all(rng_key, draw):
-        new_Y = predict(model, rng_key, draw, X_test, D_H)
-        new_f = predict(model, rng_key, draw, X_test, D_H, site="f")
-        return new_Y, new_f
-
-    draws = mcmc.get_samples()  # each (S, ...)
-    keys = jax.random.split(key_predict, len(draws["prec_obs"]))  # (S,)
-    Y_draws, f_draws = predict_all(keys, draws)  # (S, N_test, 1) each
-    save(plot(X, Y, X_test, Y_draws, f_draws), args.output)
-
-
-# %%
-# The flags are checked before anything is computed: no one should wait for a run that
-# cannot end well.
+# Flags, devices and files, nothing about BNNs: leave this behind when you copy. Flags
+# are checked before anything is computed: no one should wait for a run that must fail.
 
 
 def parse_args(argv):
@@ -412,83 +380,56 @@ def parse_args(argv):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
+    # argparse would print its usage as well
+    parser.error = lambda message: parser.exit(
+        2, f"bnn.py: error: {' '.join(message.split())} (see --help)\n"
+    )
+    numbers = {
+        "--num-samples": (2000, 4, 10**7, "draws a chain"),
+        "--num-warmup": (1000, 0, 10**9, "warm-up draws a chain"),
+        "--num-chains": (1, 1, 10**4, "chains"),
+        "--num-data": (100, 2, 10**7, "training points"),
+        "--num-hidden": (5, 1, 1000, "units a layer"),
+        "--seed": (0, 0, 2**32 - 1, "of sampling and prediction"),
+    }
     add = parser.add_argument
-    add(
-        "-n",
-        "--num-samples",
-        type=whole(4),
-        default=2000,
-        help="draws a chain, at least 4",
-    )
-    add("--num-warmup", type=whole(0), default=1000, help="warm-up draws a chain")
-    add("--num-chains", type=whole(1), default=1, help="chains, at least 1")
-    add("--num-data", type=whole(2), default=100, help="training points, at least 2")
-    add("--num-hidden", type=whole(1), default=5, help="units a layer, at least 1")
-    add("--marginalize", action="store_true", help="integrate out w3")
+    for flag, (default, low, high, text) in numbers.items():
+        names = ["-n", flag] if flag == "--num-samples" else [flag]
+        add(*names, type=int, default=default, help=f"{text}, {low} to {high}")
+    add("--marginalize", action="store_true", help="integrate out w3: the same, sooner")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
-    add(
-        "--seed", type=whole(0, 2**32 - 1), default=0, help="of sampling and prediction"
-    )
-    add(
-        "-o",
-        "--output",
-        type=picture,
-        default="bnn_plot.pdf",
-        help="the picture; the suffix chooses its format",
-    )
-
-    def error(message):  # in one line; argparse would print its usage as well
-        message = " ".join(message.split())
-        parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
-
-    parser.error = error
+    text = "the picture; the suffix chooses its format"
+    add("-o", "--output", type=picture, default="bnn_plot.pdf", help=text)
     args = parser.parse_args(argv)
+    for flag, (_, low, high, _) in numbers.items():
+        value = vars(args)[flag[2:].replace("-", "_")]
+        if not low <= value <= high:
+            parser.error(f"argument {flag}: takes {low} to {high}, not {value}")
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError:
-        extra = "tpu" if args.device == "tpu" else "cuda13"
-        error(
-            f"argument --device: takes cpu here, as JAX finds no {args.device}; "
-            f'to install the JAX for one: pip install -U "jax[{extra}]"'
+        parser.error(
+            f"argument --device: takes cpu, as JAX finds no {args.device} here"
         )
     return args
 
 
-def whole(low, high=2**31 - 1):
-    """Return an argparse type: whole numbers from low to high."""
-
-    def parse(text):
-        with contextlib.suppress(ValueError):
-            if low <= int(text) <= high:
-                return int(text)
-        raise argparse.ArgumentTypeError(
-            f"takes a whole number from {low} to {high}, not {text!r}"
-        )
-
-    return parse
-
-
 def picture(text):
     """An argparse type: a path where a picture can be written."""
-    path = pathlib.Path(text)
-    fig = Figure()
-    fig.suptitle("a trial")
+    target = os.path.realpath(text)
+    formats = Figure().canvas.get_supported_filetypes()
     try:
-        fig.savefig(io.BytesIO(), format=path.suffix[1:])  # the error lists the formats
-        if path.is_dir():
-            raise OSError("it is a folder")
-        target = path.resolve()
-        tempfile.TemporaryDirectory(dir=target.parent).cleanup()
-        with contextlib.suppress(FileNotFoundError):
-            os.stat(target)  # raises if, for example, the name is too long
-            if not os.access(target, os.W_OK):
-                raise OSError("it is write-protected")
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise argparse.ArgumentTypeError(
-            f"takes the path of a picture, and cannot write {text!r}: {reason}"
-        ) from None
-    return path
+        if pathlib.Path(text).suffix[1:].lower() not in formats:
+            raise OSError(0, f"the suffix is none of {', '.join(formats)}")
+        tempfile.TemporaryFile(dir=os.path.dirname(target)).close()
+        if os.path.exists(target) and not os.path.isfile(target):
+            raise OSError(0, "it is no file")
+        if os.path.exists(target) and not os.access(target, os.W_OK):
+            raise OSError(0, "it is write-protected")
+    except OSError as error:
+        reason = f"cannot write the picture {text!r}: {error.strerror}"
+        raise argparse.ArgumentTypeError(reason) from None
+    return pathlib.Path(text)
 
 
 def use_device(device, num_chains):
@@ -496,108 +437,128 @@ def use_device(device, num_chains):
 
     JAX reads this at its first computation. RuntimeError if there is no such device.
     """
-    # The operations of a small network are too small to share among threads or to call
-    # one by one: take one thread a chain, and compile NUTS' inner loops (up to 250 kB)
-    # into one function each, which YNNPACK's matrix products would prevent.
-    flags = [
-        f"--xla_force_host_platform_device_count={num_chains}",
-        "--xla_cpu_multi_thread_eigen=false",
-        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
-    ]
-    if (0, 10) <= jax.__version_info__ < (0, 13):  # an unknown flag would be fatal
-        flags.append("--xla_cpu_experimental_ynn_fusion_type=")
-    flags.append(os.environ.get("XLA_FLAGS", ""))  # the last flag wins: the user's own
-    os.environ["XLA_FLAGS"] = " ".join(flags)
-    # With "", JAX takes every platform that it finds, accelerators first.
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
+    if device == "cpu":
+        flags = [
+            f"--xla_force_host_platform_device_count={num_chains}",
+            # compile NUTS' inner loop, of up to 250 kB, as one function
+            "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
+            os.environ.get("XLA_FLAGS", ""),  # the last flag wins: the user's own
+        ]
+        os.environ["XLA_FLAGS"] = " ".join(flags)
     jax.devices(device)
 
 
-def in_a_thread(function, *args, **kwargs):
-    """Call the function in a thread of its own, so that this one hears Ctrl-C.
-
-    Python cannot interrupt compiled code, but it can stop waiting for it.
-    """
-    return ThreadPoolExecutor(1).submit(function, *args, **kwargs).result()
-
-
-def in_cells():
-    """Return whether a notebook or a gallery runs this cell by cell.
-
-    Then sys.argv is not for this script, but for a Jupyter kernel or for Sphinx.
-    """
-    return "__file__" not in globals() or "kernel_launcher" in "".join(sys.argv[:1])
-
-
 def wants_progress_bar():
-    """Return whether someone watches: in a notebook or terminal, not in a gallery."""
-    if in_cells():
-        return "get_ipython" in globals()
-    return all(f is not None and f.isatty() for f in (sys.stdout, sys.stderr))
+    """Return whether someone watches: in a notebook or a terminal, not in a gallery."""
+    terminal = all(f is not None and f.isatty() for f in (sys.stdout, sys.stderr))
+    return "get_ipython" in globals() or (terminal and "__file__" in globals())
 
 
 def save(fig, path):
-    """Write the picture whole or not at all: an earlier one survives every failure."""
-    content = io.BytesIO()
-    fig.savefig(content, format=path.suffix[1:], dpi=150)
+    """Write the picture whole or not at all: an earlier one survives a failure."""
     target = path.resolve()  # a link stays, what it points to is replaced
+    part = target.with_name(f".bnn-{os.getpid()}{path.suffix}")
     try:
-        if target.exists() and not target.is_file():  # a device or a pipe
-            target.write_bytes(content.getvalue())
-        else:
-            with tempfile.TemporaryDirectory(prefix=".bnn-", dir=target.parent) as new:
-                pathlib.Path(new, target.name).write_bytes(content.getvalue())
-                pathlib.Path(new, target.name).replace(target)
+        fig.savefig(part, dpi=150)
+        part.replace(target)
     except OSError as error:
+        part.unlink(missing_ok=True)
         sys.exit(f"bnn.py: error: cannot write {str(path)!r}: {error.strerror}")
 
 
-def run_from_shell():
-    """Run ``main`` on the flags in sys.argv; say in one line what stopped it."""
+def run_as_command(main):
+    """Call ``main`` with the flags; signals get the operating system's own answer."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C stops compiled code, too
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         main(sys.argv[1:])
-        print(end="", flush=True)
-    except KeyboardInterrupt:
-        print("\nbnn.py: interrupted, no picture written", file=sys.stderr)
-        os._exit(130)  # at once, without waiting for the sampler's thread
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        sys.exit(f"bnn.py: error: {str(error).splitlines()[0]}")
-    except OSError as error:  # on printing: a full disk, or a reader that has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            sys.exit(f"bnn.py: error: {error}")
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            sys.exit("bnn.py: error: out of memory: take fewer chains, draws or data")
+        raise
+
+
+# %%
+# Run it
+# ------
+#
+# The steps above, one after the other.
+
+
+def main(argv=None):
+    """Sample, predict, draw and print; argv are the flags, by default of sys.argv."""
+    args = parse_args(argv)
+    D_H, sizes = args.num_hidden, (args.num_warmup, args.num_samples, args.num_chains)
+    X, Y, X_test, f_test = get_data(N=args.num_data)
+    keys = jax.random.split(jax.random.key(args.seed), 3)
+
+    start = time.perf_counter()
+    sampled = marginal_model if args.marginalize else model
+    mcmc = run_inference(sampled, keys[0], X, Y, D_H, *sizes, wants_progress_bar())
+    draws = jax.device_get(mcmc.get_samples(group_by_chain=True))  # each (C, S, ...)
+    if args.marginalize:
+        draws = for_all_draws(
+            lambda key, draw: draw_w3(key, draw, X, Y), keys[1], draws
+        )
+    elapsed = time.perf_counter() - start
+
+    f_draws, Y_draws = for_all_draws(
+        lambda key, draw: predict(model, key, draw, X_test, D_H), keys[2], draws
+    )  # each (C, S, N_test, 1)
+    fig = plot(X, Y, X_test, f_test, f_draws, Y_draws)
+    try:  # the picture first, as `python bnn.py | head` may end the program at a print
+        save(fig, args.output)
+    finally:
+        with np.errstate(
+            invalid="ignore", divide="ignore"
+        ):  # a stuck chain gives 0 / 0
+            table = {name: draws[name] for name in ["prec_obs", "w1", "w2", "w3"]}
+            diagnostics.print_summary(table)
+            print(f"MCMC elapsed time: {elapsed:.2f} s\n")
+            print_convergence(mcmc, draws)
 
 
 if __name__ == "__main__":
-    if in_cells():
-        main([])
+    if "__file__" not in globals() or "kernel_launcher" in sys.argv[0]:
+        main([])  # cell by cell, where sys.argv is Jupyter's or Sphinx's
     else:
-        run_from_shell()
+        run_as_command(main)
 
 # %%
 # What you see
 # ------------
 #
 # **The table** has a row for each unknown: mean, standard deviation and median of its
-# draws, the shortest interval that holds 90 % of them, the number of independent draws
-# that they are worth (``n_eff``), and whether the chains, or the two halves of one,
-# agree (``r_hat``, 1.00 if they do). Read the row of ``prec_obs``: a mean of 18 says
-# that the noise has a standard deviation of about :math:`18^{-1/2} = 0.24`. Look past
-# the rows of the weights, because of the symmetry. A *divergence* is a path that the
-# sampler could not follow accurately: one or two do no harm, many are a reason for
-# doubt. Last come the worst values of what has to converge: ``r_hat`` should be at most
-# 1.01, ``n_eff`` in the hundreds.
+# draws, the shortest interval that holds 90 % of them (from 5.0% to 95.0%), ``n_eff``
+# and ``r_hat``. Look past the rows of the weights, because of the mirror images.
 #
-# **The picture** shows that the bands follow the data as far as the data go. Beyond the
-# dotted lines they open up: there the network knows that it does not know.
+# **prec_obs** is the row to read. Its mean of 18 says that the noise has a standard
+# deviation of about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is
+# 0.19 on the scale of the standardised ``Y``. Model and sampler are right: the prior,
+# Gamma(3, 1), expects a precision near 3 and gives one above 18 a chance of 3 in a
+# million, and 100 points do not outweigh that. Even with f known exactly the mean would
+# be 18.4. So the wide band holds about 96 % of new data from this curve; 90 % is what
+# it holds on average over data from the model.
+#
+# **A divergence** is a path that the sampler could not follow accurately. A few, as here,
+# did no harm: Stan finds the same posterior. That nearly all paths reach the cap of 1023
+# steps costs independence, so ``n_eff``, and not correctness. ``r_hat`` should be at most
+# 1.01 and ``n_eff`` above 400. One chain compares only its own halves; to see that none
+# got stuck in a mode of its own, run four: ``--num-chains 4``.
+#
+# **The picture**: the bands follow the data as far as the data go. Beyond the dotted
+# lines they open up: there the network knows that it does not know.
 #
 # Where to go next
 # ----------------
 #
 # * *Your own data*: an ``X`` of shape ``(N, D_X)`` with a column of ones, and a
 #   standardised ``Y`` of shape ``(N, 1)``, in place of ``get_data``.
-# * *A deeper network*: two lines in ``model`` for each layer, one that samples a
-#   weight matrix like ``w2`` and one that computes the layer like ``z2``.
+# * *A deeper network*: a line in ``model`` that samples one more weight matrix like
+#   ``w2``, and a line in ``hidden`` that computes one more layer like ``z1``.
 # * *A GPU*: ``python bnn.py --device gpu --num-chains 64``. One chain of a small
 #   network keeps a CPU busy, not a GPU; that takes many chains or a large network.
 #
