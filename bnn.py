@@ -38,6 +38,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from matplotlib.figure import Figure
 from numpyro import diagnostics, handlers
 from numpyro.infer import MCMC, NUTS
@@ -62,8 +63,8 @@ from numpyro.infer import MCMC, NUTS
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # XLA compiles a sum of up to 4096 products into NUTS' inner loop, where it would call
-    # a matrix product: half the time. Beyond, the matrix product is faster.
+    # XLA compiles a sum of up to 4096 products into NUTS' inner loop, which takes half
+    # the time of calling a matrix product there. Beyond, the matrix product is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
     return w.T @ z
@@ -171,14 +172,18 @@ def run_inference(
     w3 (S, D_H, 1), prec_obs (S,) and f (S, N, 1), where S = num_chains * num_samples.
     Method: Hoffman and Gelman (2014).
     """
-    # one chain a device while there are enough devices, else all at once on the first
-    devices = jax.local_device_count()
-    chain_method = "parallel" if devices >= num_chains else "vectorized"
+    # every device draws an equal share of the chains: one, or several in step
+    devices = jax.local_devices()
+    used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
+    chain_method = "parallel" if used == num_chains else "vectorized"
     print(
-        f"NUTS on {jax.default_backend()}, {devices} device(s): {num_chains} chain(s), "
-        f"{chain_method}, {num_warmup} + {num_samples} draws each",
+        f"NUTS on {jax.default_backend()}: {num_chains} chain(s) on {used} of "
+        f"{len(devices)} device(s), {num_warmup} + {num_samples} draws each",
         flush=True,
     )
+    if chain_method == "vectorized":
+        chains = NamedSharding(Mesh(devices[:used], "chains"), PartitionSpec("chains"))
+        rng_key = jax.device_put(jax.random.split(rng_key, num_chains), chains)
     mcmc = MCMC(
         CompiledNUTS(model, target_accept_prob=target_accept_prob, max_tree_depth=10),
         num_warmup=num_warmup,
@@ -262,7 +267,7 @@ def predict(model, rng_key, samples, X, D_H):
 
 
 def for_all_draws(function, rng_key, draws):
-    """Return ``function(key, draw)`` of every draw, in NumPy; arrays are (C, S, ...)."""
+    """Return ``function(key, draw)`` of each draw, in NumPy; arrays are (C, S, ...)."""
     keys = jax.random.split(rng_key, draws["prec_obs"].shape)  # (C, S)
     one_chain = jax.vmap(function)
     return jax.device_get(jax.lax.map(lambda chain: one_chain(*chain), (keys, draws)))
@@ -408,8 +413,11 @@ def parse_args(argv):
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError:
+        extra = "tpu" if args.device == "tpu" else "cuda13"
         parser.error(
-            f"argument --device: takes cpu, as JAX finds no {args.device} here"
+            f"argument --device: takes cpu, as JAX finds no {args.device} here; for "
+            f"{'a TPU' if extra == 'tpu' else 'an NVIDIA GPU'}: pip install "
+            f'"jax[{extra}]>=0.7,<0.13"'
         )
     return args
 
@@ -433,14 +441,16 @@ def picture(text):
 
 
 def use_device(device, num_chains):
-    """Choose where JAX computes; on a CPU, make a host device for each chain.
+    """Choose where JAX computes; on a CPU, make a host device for each of 64 chains.
 
     JAX reads this at its first computation. RuntimeError if there is no such device.
     """
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
-    if device == "cpu":
+    if device != "cpu":  # its default rounds factors to 8 or 11 bits, too few for NUTS
+        jax.config.update("jax_default_matmul_precision", "highest")
+    else:
         flags = [
-            f"--xla_force_host_platform_device_count={num_chains}",
+            f"--xla_force_host_platform_device_count={min(num_chains, 64)}",
             # compile NUTS' inner loop, of up to 250 kB, as one function
             "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
             os.environ.get("XLA_FLAGS", ""),  # the last flag wins: the user's own
@@ -536,18 +546,18 @@ if __name__ == "__main__":
 # and ``r_hat``. Look past the rows of the weights, because of the mirror images.
 #
 # **prec_obs** is the row to read. Its mean of 18 says that the noise has a standard
-# deviation of about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is
-# 0.19 on the scale of the standardised ``Y``. Model and sampler are right: the prior,
-# Gamma(3, 1), expects a precision near 3 and gives one above 18 a chance of 3 in a
-# million, and 100 points do not outweigh that. Even with f known exactly the mean would
-# be 18.4. So the wide band holds about 96 % of new data from this curve; 90 % is what
-# it holds on average over data from the model.
+# deviation of about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which
+# is 0.19 on the scale of the standardised ``Y``. Model and sampler are right: the
+# prior, Gamma(3, 1), expects a precision near 3 and gives one above 18 a chance of 3 in
+# a million, and 100 points do not outweigh that. Even with f known exactly the mean
+# would be 18.4. So the wide band holds about 96 % of new data from this curve; 90 % is
+# what it holds on average over data from the model.
 #
-# **A divergence** is a path that the sampler could not follow accurately. A few, as here,
-# did no harm: Stan finds the same posterior. That nearly all paths reach the cap of 1023
-# steps costs independence, so ``n_eff``, and not correctness. ``r_hat`` should be at most
-# 1.01 and ``n_eff`` above 400. One chain compares only its own halves; to see that none
-# got stuck in a mode of its own, run four: ``--num-chains 4``.
+# **A divergence** is a path that the sampler could not follow accurately. The few here
+# did no harm: Stan finds the same posterior. Nearly all paths reach the cap of 1023
+# steps; that costs independence, so ``n_eff``, and not correctness. ``r_hat`` should be
+# at most 1.01 and ``n_eff`` above 400. One chain compares only its own halves; to see
+# that none got stuck in a mode of its own, run four: ``--num-chains 4``.
 #
 # **The picture**: the bands follow the data as far as the data go. Beyond the dotted
 # lines they open up: there the network knows that it does not know.
