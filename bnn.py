@@ -325,22 +325,24 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 
 
 def conditional(z, Y, prec_obs):
-    """Return m (D_H, 1) and C (D_H, D_H): given the rest, w3 is Normal(m, C C^T).
+    """Return m (D_H, 1), C (D_H, D_H), e: given the rest, w3 is Normal(m, C C^T).
 
-    z is the second hidden layer (D_H, N) and Y is (N, 1). The prior counts as D_H more
-    data: w3 of 0 with noise of 1. Gram-Schmidt leaves C and -m in their place.
+    z is the second hidden layer (D_H, N), Y is (N, 1). e (D_H + 1, N) holds C^T z and the
+    residuals of m. Method: Gram-Schmidt on z and Y, to which the prior adds D_H more data,
+    w3 of 0 with noise of 1. Twice, as rounding leaves the rows not quite orthogonal.
     """
     D_H, N = z.shape
     data = jnp.sqrt(prec_obs) * jnp.vstack([z, Y.T])  # (D_H + 1, N)
     rows = jnp.hstack([data, jnp.eye(D_H + 1, D_H)])  # (D_H + 1, N + D_H)
 
-    def orthogonalize(j, rows):
+    def orthogonalize(i, rows):
+        j = i % D_H
         unit = rows[j] / jnp.sqrt(jnp.sum(rows[j] ** 2))  # (N + D_H,)
         part = jnp.where(jnp.arange(D_H + 1) > j, rows @ unit, 0.0)  # of the later rows
         return (rows - jnp.outer(part, unit)).at[j].set(unit)
 
-    rows = jax.lax.fori_loop(0, D_H, orthogonalize, rows)
-    return -rows[D_H:, N:].T, rows[:D_H, N:].T
+    rows = jax.lax.fori_loop(0, 2 * D_H, orthogonalize, rows)
+    return -rows[D_H:, N:].T, rows[:D_H, N:].T, rows[:, :N] / jnp.sqrt(prec_obs)
 
 
 def marginal_model(X, Y, D_H):
@@ -352,11 +354,12 @@ def marginal_model(X, Y, D_H):
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
     z2 = hidden(X, w1, w2)  # (D_H, N)
-    m, C = conditional(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
+    fixed = jax.lax.stop_gradient((z2, Y, prec_obs))
+    m, C, e = conditional(*fixed)  # q
 
-    # under q, E |Y - f|^2 is the square of the mean residuals plus the variance of f
-    squares = jnp.sum((Y.T - linear(m, z2)) ** 2) + jnp.sum(linear(C, z2) ** 2)
-    log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * squares)
+    # E_q |Y - f|^2 is the sum of e^2. What is added is 0, and brings the gradient of z2.
+    e += linear(jnp.hstack([C, -m]), z2 - fixed[0])
+    log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(e**2))
     KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
     numpyro.factor("log p(Y | rest)", log_lik - KL)
 
@@ -364,7 +367,7 @@ def marginal_model(X, Y, D_H):
 def draw_w3(rng_key, samples, X, Y):
     """Return ONE draw of ``marginal_model`` with w3 (D_H, 1) and f (N, 1) added."""
     z2 = hidden(X, samples["w1"], samples["w2"])  # (D_H, N)
-    m, C = conditional(z2, Y, samples["prec_obs"])
+    m, C, _ = conditional(z2, Y, samples["prec_obs"])
     w3 = m + C @ jax.random.normal(rng_key, m.shape)  # (D_H, 1)
     return {**samples, "w3": w3, "f": linear(w3, z2).T}
 

@@ -23,7 +23,16 @@ def recipe(N, D_X, sigma_obs, N_test):
     sd = (sum((y - mean) ** 2 for y in Y) / N) ** 0.5
     X = [[x_n**d for d in range(D_X)] for x_n in x]
     X_test = [[x_n**d for d in range(D_X)] for x_n in x_test]
-    return np.array(X), np.array([[(y - mean) / sd] for y in Y]), np.array(X_test)
+    f_test = [
+        sum(W[d] * z**d for d in range(D_X)) + 0.5 * (0.5 + z) ** 2 * np.sin(4 * z)
+        for z in x_test
+    ]
+    return (
+        np.array(X),
+        np.array([[(y - mean) / sd] for y in Y]),
+        np.array(X_test),
+        np.array([[(f - mean) / sd] for f in f_test]),
+    )
 
 
 @pytest.mark.parametrize(

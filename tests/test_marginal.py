@@ -47,7 +47,7 @@ def log_marginal_bnn(X, Y, p, D_H):
 @pytest.mark.parametrize("N, D_H", [(100, 5), (7, 1), (2, 3), (50, 20)])
 def test_marginal_plus_conditional_log_density_is_the_joint_at_random_points(N, D_H):
     rng = np.random.default_rng(N)
-    X, Y, _ = bnn.get_data(N=N)
+    X, Y, *_ = bnn.get_data(N=N)
     for _ in range(10):
         p = random_parameters(rng, 3, D_H)
         mean, precision = conditional(X, Y, p)
@@ -63,7 +63,7 @@ def test_marginal_plus_conditional_log_density_is_the_joint_at_random_points(N, 
 @pytest.mark.parametrize("fit", ["good fit", "bad fit"])
 def test_log_density_and_gradient_are_well_conditioned(N, D_H, prec_obs, fit):
     rng = np.random.default_rng(0)
-    X, Y, _ = bnn.get_data(N=N)
+    X, Y, *_ = bnn.get_data(N=N)
     p = {**random_parameters(rng, 3, D_H), "prec_obs": prec_obs}
     if fit == "good fit":
         Y = forward(X, p) + prec_obs**-0.5 * rng.standard_normal((N, 1))
@@ -93,12 +93,14 @@ def test_log_density_and_gradient_are_well_conditioned(N, D_H, prec_obs, fit):
 
 @pytest.mark.parametrize("prec_obs", [1.0, 1e4])
 def test_w3_has_the_mean_and_covariance_of_its_conditional(prec_obs):
-    X, Y, _ = bnn.get_data(N=30)
+    X, Y, *_ = bnn.get_data(N=30)
     p = {**random_parameters(np.random.default_rng(1), 3, 3), "prec_obs": prec_obs}
     S = 40_000
     keys = jax.random.split(jax.random.key(0), S)
     draw = {w: jnp.asarray(p[w]) for w in WITHOUT_W3}
-    w3 = jax.vmap(lambda key: bnn.draw_w3(key, draw, X, Y, 3))(keys)[..., 0]  # (S, 3)
+    w3 = jax.vmap(lambda key: bnn.draw_w3(key, draw, X, Y)["w3"])(keys)[
+        ..., 0
+    ]  # (S, 3)
     mean, precision = conditional(X, Y, p)
     # in the coordinates in which the conditional is standard normal; 5 standard errors
     z = (np.asarray(w3, np.float64) - mean) @ np.linalg.cholesky(precision)
@@ -110,28 +112,30 @@ def test_w3_has_the_mean_and_covariance_of_its_conditional(prec_obs):
 
 def test_w3_is_finite_and_right_for_a_large_network_with_little_noise():
     N, D_H = 5000, 50
-    X, Y, _ = bnn.get_data(N=N)
+    X, Y, *_ = bnn.get_data(N=N)
     p = {**random_parameters(np.random.default_rng(2), 3, D_H), "prec_obs": 1e4}
     draw = {w: jnp.asarray(p[w]) for w in WITHOUT_W3}
-    w3 = np.asarray(bnn.draw_w3(jax.random.key(0), draw, X, Y, D_H), np.float64)
+    w3 = np.asarray(bnn.draw_w3(jax.random.key(0), draw, X, Y)["w3"], np.float64)
     mean, precision = conditional(X, Y, p)
     z = np.linalg.cholesky(precision).T @ (w3[:, 0] - mean)
     # 50 standard normals; float32 errors of w3 are relative to the coordinate's sd
     assert np.all(np.abs(z) < 5)
 
 
-def test_nuts_does_not_see_w3_and_the_draws_have_it():
-    X, Y, _ = bnn.get_data(N=7)
+def test_nuts_does_not_see_w3_and_the_draws_get_it_without_a_change_of_mcmc():
+    X, Y, *_ = bnn.get_data(N=7)
     key = jax.random.key(0)
     mcmc = bnn.run_inference(bnn.marginal_model, key, X, Y, 2, 4, 6, 2, False)
     assert set(mcmc.last_state.z) == set(WITHOUT_W3)
-    bnn.add_w3(mcmc, key, X, Y, 2)
-    draws, by_chain = mcmc.get_samples(), mcmc.get_samples(group_by_chain=True)
-    assert draws["w3"].shape == (12, 2, 1) and by_chain["w3"].shape == (2, 6, 2, 1)
-    assert draws["f"].shape == (12, 7, 1) and by_chain["f"].shape == (2, 6, 7, 1)
-    for i in [0, 5, 6, 11]:  # the same draw on both ways, and f is its network
-        p = {name: np.asarray(draws[name][i]) for name in draws}
-        assert all(np.array_equal(p[k], by_chain[k][i // 6, i % 6]) for k in p)
+    before = jax.device_get(mcmc.get_samples(group_by_chain=True))
+    draws = bnn.for_all_draws(lambda key, d: bnn.draw_w3(key, d, X, Y), key, before)
+    after = mcmc.get_samples(group_by_chain=True)
+    assert set(before) == set(after) == set(WITHOUT_W3)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert draws["w3"].shape == (2, 6, 2, 1) and draws["f"].shape == (2, 6, 7, 1)
+    for i in np.ndindex(2, 6):  # of each draw, the rest is as it was, f is its network
+        p = {name: draws[name][i] for name in draws}
+        assert all(np.array_equal(p[name], before[name][i]) for name in before)
         np.testing.assert_allclose(p["f"], forward(X, p), rtol=1e-4, atol=1e-4)
 
 

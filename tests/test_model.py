@@ -57,7 +57,7 @@ TOLERANCE = dict(rtol=1e-5, atol=1e-3)
 @pytest.mark.parametrize("N, D_H", [(100, 5), (7, 1), (2, 3), (50, 20)])
 def test_log_density_is_that_of_plain_numpy_at_random_points(N, D_H):
     rng = np.random.default_rng(N)
-    X, Y, _ = bnn.get_data(N=N)
+    X, Y, *_ = bnn.get_data(N=N)
     for _ in range(25):
         p = random_parameters(rng, 3, D_H)
         expected = log_density_numpy(X, Y, p)
@@ -65,7 +65,7 @@ def test_log_density_is_that_of_plain_numpy_at_random_points(N, D_H):
 
 
 def test_flipping_the_sign_of_a_hidden_unit_changes_nothing():
-    X, Y, _ = bnn.get_data()
+    X, Y, *_ = bnn.get_data()
     p = random_parameters(np.random.default_rng(0), 3, 5)
     expected = log_density_bnn(X, Y, p, 5)
     first = {**p, "w1": p["w1"] * [1, -1, 1, 1, 1]}
@@ -78,7 +78,7 @@ def test_flipping_the_sign_of_a_hidden_unit_changes_nothing():
 
 
 def test_permuting_the_hidden_units_changes_nothing():
-    X, Y, _ = bnn.get_data()
+    X, Y, *_ = bnn.get_data()
     p = random_parameters(np.random.default_rng(1), 3, 5)
     expected = log_density_bnn(X, Y, p, 5)
     order = [3, 0, 4, 1, 2]
@@ -89,8 +89,28 @@ def test_permuting_the_hidden_units_changes_nothing():
         np.testing.assert_allclose(got, expected, **TOLERANCE)
 
 
+@pytest.mark.parametrize("model", [bnn.model, bnn.marginal_model])
+@pytest.mark.parametrize("shape", [(9,), (9, 2), (1, 1), (8, 1), ()])
+def test_a_Y_that_would_broadcast_to_a_wrong_density_is_an_error(model, shape):
+    X, *_ = bnn.get_data(N=9)
+    with pytest.raises(ValueError, match=r"Y must have shape \(9, 1\), not"):
+        bnn.run_inference(model, jax.random.key(0), X, np.ones(shape), 2, 4, 4)
+
+
+# around the 4096 products up to which a layer is a sum of them
+@pytest.mark.parametrize(
+    "K, M, N", [(3, 5, 100), (1, 1, 4096), (1, 1, 4097), (20, 7, 99)]
+)
+def test_a_layer_is_the_matrix_product(K, M, N):
+    rng = np.random.default_rng(5)
+    w, z = rng.standard_normal((K, M)), rng.standard_normal((K, N))
+    ours = bnn.linear(jnp.asarray(w), jnp.asarray(z))
+    # float32: an error of an ulp of each of K products of order 1
+    np.testing.assert_allclose(ours, w.T @ z, rtol=0, atol=K * 1e-6)
+
+
 def test_without_Y_the_model_samples_it_with_the_right_mean_and_variance():
-    X, _, _ = bnn.get_data(N=4)
+    X, *_ = bnn.get_data(N=4)
     S = 40_000
     p = random_parameters(np.random.default_rng(2), 3, 5)
     draws = {
@@ -107,7 +127,7 @@ def test_without_Y_the_model_samples_it_with_the_right_mean_and_variance():
 
 
 def test_f_is_the_network_without_noise():
-    X, Y, _ = bnn.get_data(N=9)
+    X, Y, *_ = bnn.get_data(N=9)
     p = random_parameters(np.random.default_rng(3), 3, 5)
     draws = {name: jnp.asarray(value)[None] for name, value in p.items()}
     f = Predictive(bnn.model, draws, return_sites=["f"])(jax.random.key(0), X, Y, 5)[

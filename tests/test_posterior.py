@@ -47,15 +47,12 @@ def z_scores(x, reference):
 def at_reference_inputs(draws, site):
     """Predictions (chains, draws, 27) of Y or f at the reference's inputs."""
     X = np.array(REFERENCE["x"])[:, None] ** np.arange(3)
-    flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in draws.items()}
-    keys = jax.random.split(jax.random.key(1), len(flat["prec_obs"]))
-
-    @jax.jit
-    @jax.vmap
-    def all_draws(key, draw):
-        return bnn.predict(bnn.model, key, draw, X, 5, site=site)
-
-    return np.asarray(all_draws(keys, flat)).reshape(*draws["prec_obs"].shape, -1)
+    f, Y = bnn.for_all_draws(
+        lambda key, draw: bnn.predict(bnn.model, key, draw, X, 5),
+        jax.random.key(1),
+        draws,
+    )
+    return {"f": f, "Y": Y}[site][..., 0]
 
 
 def assert_agrees(pairs):
@@ -99,25 +96,23 @@ def test_mean_squares_of_the_weights_agree_with_stan(draws):
 
 def test_four_chains_are_drawn_in_parallel_on_four_host_devices(capsys, posterior):
     assert jax.local_device_count() == 4
-    X, Y, _ = bnn.get_data(N=7)
+    X, Y, *_ = bnn.get_data(N=7)
     mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 4, False)
     assert mcmc.chain_method == "parallel"
-    assert (
-        "cpu, 4 device(s): 4 chain(s), parallel, 4 + 4 draws" in capsys.readouterr().out
-    )
+    assert "cpu: 4 chain(s) on 4 of 4 device(s), 4 + 4 draws" in capsys.readouterr().out
     last = mcmc.last_state.z["w1"]
     assert len(last.sharding.device_set) == 4
 
 
 def test_more_chains_than_devices_are_drawn_all_at_once():
-    X, Y, _ = bnn.get_data(N=7)
+    X, Y, *_ = bnn.get_data(N=7)
     mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 6, False)
     assert mcmc.chain_method == "vectorized"
     assert mcmc.get_samples(group_by_chain=True)["w1"].shape == (6, 4, 3, 2)
 
 
 def test_the_mcmc_object_can_be_pickled_and_run_again():
-    X, Y, _ = bnn.get_data(N=7)
+    X, Y, *_ = bnn.get_data(N=7)
     mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 1, False)
     copy = pickle.loads(pickle.dumps(mcmc))
     before, after = mcmc.get_samples()["f"], copy.get_samples()["f"]
@@ -136,7 +131,7 @@ def test_four_chains_differ_and_agree(posterior):
 
 @pytest.mark.parametrize("num_chains", [1, 2])
 def test_the_same_seed_gives_the_same_draws_and_another_seed_others(num_chains):
-    X, Y, _ = bnn.get_data(N=7)
+    X, Y, *_ = bnn.get_data(N=7)
 
     def draws(seed):
         key = jax.random.key(seed)

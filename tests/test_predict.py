@@ -19,10 +19,12 @@ def predictions(site="Y", same_weights=False, keys=None):
     draws = {k: jnp.asarray(np.stack([p[k] for p in points])) for k in points[0]}
     keys = jax.random.split(jax.random.key(1), S) if keys is None else keys
 
-    def one(key, draw):
-        return bnn.predict(bnn.model, key, draw, X, 5, site=site)
+    @jax.jit
+    @jax.vmap
+    def all_draws(key, draw):
+        return bnn.predict(bnn.model, key, draw, X, 5)
 
-    return np.asarray(jax.jit(jax.vmap(one))(keys, draws)), points, X
+    return np.asarray(all_draws(keys, draws)[site == "Y"]), points, X
 
 
 def test_f_equals_a_numpy_forward_pass_for_every_draw():
@@ -53,5 +55,28 @@ def test_training_values_of_f_among_the_draws_do_not_reach_the_prediction():
     p = {k: jnp.asarray(v) for k, v in random_parameters(rng, 3, 5).items()}
     X = bnn.get_data(N=4)[0]
     p["f"] = jnp.full((100, 1), 1e6)
-    f = bnn.predict(bnn.model, jax.random.key(0), p, X, 5, site="f")
+    f, _ = bnn.predict(bnn.model, jax.random.key(0), p, X, 5)
     np.testing.assert_allclose(f, forward(X, p), rtol=1e-5, atol=1e-5)
+
+
+def test_all_chains_are_predicted_each_draw_with_its_own_noise():
+    rng = np.random.default_rng(5)
+    X = bnn.get_data(N=4)[0]
+    p = random_parameters(rng, 3, 5)
+    shape = (3, 500)  # chains, draws: all with the same weights, and so the same f
+    draws = {k: np.broadcast_to(v, (*shape, *np.shape(v))) for k, v in p.items()}
+    f, Y = bnn.for_all_draws(
+        lambda key, draw: bnn.predict(bnn.model, key, draw, X, 5),
+        jax.random.key(1),
+        draws,
+    )
+    assert f.shape == Y.shape == (*shape, 4, 1)
+    np.testing.assert_allclose(f - forward(X, p), 0, atol=1e-5)  # float32, order 1
+    noise = ((Y - f) * p["prec_obs"] ** 0.5)[..., 0]  # (3, 500, 4), standard normal
+    # correlations of neighbours among draws, chains and inputs: 5 standard errors of 0
+    for axis in range(3):
+        a, b = (
+            np.split(np.moveaxis(noise, axis, 0), [-1])[0],
+            np.moveaxis(noise, axis, 0),
+        )
+        assert abs(np.mean(a * b[1:])) < 5 / a.size**0.5
