@@ -166,11 +166,10 @@ def run_inference(
     progress_bar=True,
     target_accept_prob=0.8,
 ):
-    """Sample the posterior of ``model(X, Y, D_H)`` with NUTS; return the MCMC object.
+    """Sample ``model(X, Y, D_H)`` with NUTS (Hoffman and Gelman 2014); return the MCMC.
 
     ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H),
     w3 (S, D_H, 1), prec_obs (S,) and f (S, N, 1), where S = num_chains * num_samples.
-    Method: Hoffman and Gelman (2014).
     """
     # every device draws an equal share of the chains: one, or several in step
     devices = jax.local_devices()
@@ -327,9 +326,9 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 def conditional(z, Y, prec_obs):
     """Return m (D_H, 1), C (D_H, D_H), e: given the rest, w3 is Normal(m, C C^T).
 
-    z is the second hidden layer (D_H, N), Y is (N, 1). e (D_H + 1, N) holds C^T z and the
-    residuals of m. Method: Gram-Schmidt on z and Y, to which the prior adds D_H more data,
-    w3 of 0 with noise of 1. Twice, as rounding leaves the rows not quite orthogonal.
+    z is the second hidden layer (D_H, N), Y is (N, 1); e (D_H + 1, N) holds C^T z and
+    the residuals of m. Method: Gram-Schmidt on z and Y, where the prior counts as D_H
+    data, w3 of 0 with noise of 1; twice, as rounding leaves it not quite orthogonal.
     """
     D_H, N = z.shape
     data = jnp.sqrt(prec_obs) * jnp.vstack([z, Y.T])  # (D_H + 1, N)
@@ -357,7 +356,7 @@ def marginal_model(X, Y, D_H):
     fixed = jax.lax.stop_gradient((z2, Y, prec_obs))
     m, C, e = conditional(*fixed)  # q
 
-    # E_q |Y - f|^2 is the sum of e^2. What is added is 0, and brings the gradient of z2.
+    # E_q |Y - f|^2 is the sum of e^2. What is added is 0 and brings the gradient of z2.
     e += linear(jnp.hstack([C, -m]), z2 - fixed[0])
     log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(e**2))
     KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
@@ -388,10 +387,8 @@ def parse_args(argv):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    # argparse would print its usage as well
-    parser.error = lambda message: parser.exit(
-        2, f"bnn.py: error: {' '.join(message.split())} (see --help)\n"
-    )
+    line = "bnn.py: error: {} (see --help)\n"  # argparse would print its usage as well
+    parser.error = lambda text: parser.exit(2, line.format(" ".join(text.split())))
     numbers = {
         "--num-samples": (2000, 4, 10**7, "draws a chain"),
         "--num-warmup": (1000, 0, 10**9, "warm-up draws a chain"),
@@ -413,15 +410,16 @@ def parse_args(argv):
         value = vars(args)[flag[2:].replace("-", "_")]
         if not low <= value <= high:
             parser.error(f"argument {flag}: takes {low} to {high}, not {value}")
+    draw = args.num_hidden**2 + args.num_data + 1000  # numbers, with predictions
+    path = 10 * args.num_hidden * args.num_data  # numbers, about
+    if args.num_chains * (args.num_samples * draw + path) > 2**33:
+        parser.error(
+            "--num-samples, --num-chains, --num-data, --num-hidden: over 32 GiB"
+        )
     try:
         use_device(args.device, args.num_chains)
-    except RuntimeError:
-        extra = "tpu" if args.device == "tpu" else "cuda13"
-        parser.error(
-            f"argument --device: takes cpu, as JAX finds no {args.device} here; for "
-            f"{'a TPU' if extra == 'tpu' else 'an NVIDIA GPU'}: pip install "
-            f'"jax[{extra}]>=0.7,<0.13"'
-        )
+    except RuntimeError as error:
+        parser.error(f"argument --device: {error}")
     return args
 
 
@@ -449,7 +447,7 @@ def use_device(device, num_chains):
     JAX reads this at its first computation. RuntimeError if there is no such device.
     """
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
-    if device != "cpu":  # its default rounds factors to 8 or 11 bits, too few for NUTS
+    if device != "cpu":  # the default rounds factors to 8 or 11 bits, too few for NUTS
         jax.config.update("jax_default_matmul_precision", "highest")
     else:
         flags = [
@@ -459,7 +457,14 @@ def use_device(device, num_chains):
             os.environ.get("XLA_FLAGS", ""),  # the last flag wins: the user's own
         ]
         os.environ["XLA_FLAGS"] = " ".join(flags)
-    jax.devices(device)
+    try:
+        jax.devices(device)
+    except RuntimeError:
+        chip, extra = (
+            ("a TPU", "tpu") if device == "tpu" else ("an NVIDIA GPU", "cuda13")
+        )
+        install = f'for {chip}: pip install "jax[{extra}]>=0.7,<0.13"'
+        raise RuntimeError(f"JAX finds no {device}, takes cpu; {install}") from None
 
 
 def wants_progress_bar():

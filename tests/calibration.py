@@ -31,7 +31,7 @@ N, D_H = 20, 2  # a small network
 NUM_WARMUP, NUM_SAMPLES, THIN = 500, 990, 10  # 99 nearly independent draws: 100 ranks
 NUM_RANKS = NUM_SAMPLES // THIN + 1
 GRID = np.arange(5, NUM_RANKS, 5)  # the ranks at which the ECDF is compared
-X, _, X_NEW = bnn.get_data(N=N, N_test=5)  # (N, 3), (5, 3)
+X, _, X_NEW, f_new = bnn.get_data(N=N, N_test=5)  # (N, 3), (5, 3), (5, 1)
 
 
 # --------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ MODELS = {
 def quantities(draw, Y):
     """Return what is ranked, one number each; draw has no leading axis, Y is (N, 1)."""
     key = jax.random.key(0)  # not used: given a draw, f is not random
-    f = bnn.predict(bnn.model, key, draw, X, D_H, site="f")  # (N, 1)
+    f, _ = bnn.predict(bnn.model, key, draw, X, D_H)  # (N, 1)
     noise = dist.Normal(f, draw["prec_obs"] ** -0.5)
     return {
         "log likelihood": noise.log_prob(Y).sum(),
@@ -102,8 +102,8 @@ def replicate(key, model):
     prior = bnn.handlers.trace(bnn.handlers.seed(bnn.model, key_truth))
     sites = prior.get_trace(X, None, D_H)
     truth = {name: sites[name]["value"] for name in ["w1", "w2", "w3", "prec_obs"]}
-    Y = bnn.predict(bnn.model, key_data, truth, X, D_H)  # (N, 1)
-    Y_new = bnn.predict(bnn.model, key_new, truth, X_NEW, D_H)  # (5, 1)
+    _, Y = bnn.predict(bnn.model, key_data, truth, X, D_H)  # (N, 1)
+    _, Y_new = bnn.predict(bnn.model, key_new, truth, X_NEW, D_H)  # (5, 1)
     mcmc = bnn.run_inference(
         model, key_run, X, Y, D_H, NUM_WARMUP, NUM_SAMPLES, 1, False
     )
@@ -111,21 +111,15 @@ def replicate(key, model):
 
 
 def summarize(key, found):
-    """Replace the parameters by their quantities, and predict new data from the draws.
-
-    This is no part of ``replicate``, as QR deadlocks on several host devices at once.
-    """
+    """Replace parameters by their quantities, and predict new data from the draws."""
     Y = found["Y"]
 
     def one(key, draw):
         key_w3, key_Y = jax.random.split(key)
         if "w3" not in draw:  # it was integrated out
-            draw = {**draw, "w3": bnn.draw_w3(key_w3, draw, X, Y, D_H)}
-        predictions = {
-            f"{site}_draws": bnn.predict(bnn.model, key_Y, draw, X_NEW, D_H, site=site)
-            for site in ["Y", "f"]
-        }
-        return quantities(draw, Y), predictions  # (NUM_SAMPLES, 5, 1) each, vmapped
+            draw = bnn.draw_w3(key_w3, draw, X, Y)
+        f_new, Y_new = bnn.predict(bnn.model, key_Y, draw, X_NEW, D_H)  # (5, 1) each
+        return quantities(draw, Y), {"f_draws": f_new, "Y_draws": Y_new}
 
     draws, predictions = jax.vmap(one)(
         jax.random.split(key, NUM_SAMPLES), found["draws"]

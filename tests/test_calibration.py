@@ -11,6 +11,7 @@ from calibration import (
     NUM_RANKS,
     X_NEW,
     X,
+    f_new,
     p_values,
     plot,
     simulate,
@@ -80,7 +81,8 @@ def test_the_interval_that_the_script_draws_covers_90_percent_of_new_data(replic
     for Y, Y_new, Y_draws, f_draws in zip(
         *(results[name] for name in ["Y", "Y_new", "Y_draws", "f_draws"]), strict=True
     ):
-        fig = bnn.plot(X, Y, X_NEW, Y_draws, f_draws)
+        one_chain = f_draws[None], Y_draws[None]  # (1, S, 5, 1) each
+        fig = bnn.plot(X, Y, X_NEW, f_new, *one_chain)
         band = fig.axes[0].collections[0]
         assert band.get_label() == "90 % of observations"
         corners = band.get_paths()[0].vertices

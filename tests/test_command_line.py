@@ -11,6 +11,7 @@ import time
 import tomllib
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from conftest import ROOT, SMOKE
 
@@ -36,7 +37,7 @@ def test_smoke_run_prints_the_table_and_writes_the_picture(run_script, tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""  # no progress bar where output is piped, no warnings
     plan, _ = result.stdout.split("\n", 1)
-    assert "cpu, 2 device(s): 2 chain(s), parallel, 10 + 10 draws" in plan
+    assert plan == "NUTS on cpu: 2 chain(s) on 2 of 2 device(s), 10 + 10 draws each"
     assert len(rows(result.stdout)) == 46
     assert re.search(r"^Number of divergences: \d+$", result.stdout, re.M)
     assert re.search(r"^MCMC elapsed time: \d+\.\d+ s$", result.stdout, re.M)
@@ -56,14 +57,16 @@ def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_sc
     f, prec = re.findall(r"(?:data|prec_obs) +(\d\.\d+) +(\d+)\n", result.stdout)
     assert float(f[0]) <= 1.01 and float(prec[0]) <= 1.01
     assert int(f[1]) > 500 and int(prec[1]) > 500
-    assert "symmetric" in result.stdout
     assert "Warning" not in result.stdout
+    assert "one chain cannot show what it missed" in result.stdout
 
 
 def test_a_run_that_did_not_converge_ends_with_warnings(run_script):
     stdout = run_script("-n", 4, "--num-warmup", 0, "--num-chains", 2).stdout
     assert "Warning: r_hat is above 1.01" in stdout
-    assert "Warning: more than 5 % of the draws diverged" in stdout
+    assert "Warning: n_eff is below 400" in stdout
+    assert "Note: where paths diverged" in stdout
+    assert "one chain" not in stdout
 
 
 def test_the_seed_decides_the_table_and_the_picture(run_script, tmp_path):
@@ -90,6 +93,14 @@ BAD_INPUT = {
     "no chain": ("--num-chains", "0"),
     "one data point": ("--num-data", "1"),
     "no hidden unit": ("--num-hidden", "0"),
+    "more chains than a machine holds": ("--num-chains", "100000"),
+    "chains at the limit of 32 bits": ("--num-chains", "2147483647"),
+    "units at the limit of 32 bits": ("--num-hidden", "2147483647"),
+    "warm-up at the limit of 32 bits": ("--num-warmup", "2147483647"),
+    "a number of thousands of digits": ("--num-samples", 5000 * "9"),
+    "too many draws in all": ("--num-samples", "1000000", "--num-chains", "10000"),
+    "too many draws": ("--num-samples", "10000000"),
+    "too large a network": ("--num-hidden", "1000", "--num-data", "10000000"),
     "unknown device": ("--device", "cuda"),
     "a seed beyond 32 bits": ("--seed", str(2**32)),
     "a negative seed": ("--seed", "-1"),
@@ -133,21 +144,13 @@ def test_a_device_that_is_not_there_gets_its_install_command(
     assert "--device" in result.stderr and package in result.stderr
 
 
-def test_a_full_disk_is_one_line_and_the_table_is_printed(run_script, tmp_path):
-    os.symlink("/dev/full", tmp_path / "full.pdf")
-    result = run_script(*SMOKE, "-o", "full.pdf")
-    assert_fails_in_one_line(result, status=1)
-    assert "No space left on device" in result.stderr
-    assert len(rows(result.stdout)) == 46
-    assert os.path.islink(tmp_path / "full.pdf") and os.path.exists("/dev/full")
-
-
-def test_an_earlier_picture_survives_a_write_that_fails(run_script, tmp_path):
+def test_an_earlier_picture_and_the_table_survive_a_full_disk(run_script, tmp_path):
     (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
     # every write beyond 4 kB fails, as on a disk that fills up
     small_files = ["bash", "-c", 'ulimit -f 4; exec "$0" "$@"']
     result = run_script(*SMOKE, launcher=small_files)
     assert_fails_in_one_line(result, status=1)
+    assert len(rows(result.stdout)) == 46  # the table is printed all the same
     assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
     assert os.listdir(tmp_path) == ["bnn_plot.pdf"]
 
@@ -161,8 +164,15 @@ def test_a_picture_that_is_a_link_stays_one_and_keeps_usual_permissions(
     assert (tmp_path / "target.pdf").stat().st_mode & 0o777 == 0o644
 
 
+def listen_to_ctrl_c():
+    """Undo what a shell does to a background job: it and its children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("num_chains", [1, 2])
-def test_ctrl_c_during_sampling_is_a_short_message_and_status_130(tmp_path, num_chains):
+def test_ctrl_c_during_sampling_ends_it_at_once_and_without_a_word(
+    tmp_path, num_chains
+):
     (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
     command = [sys.executable, ROOT / "bnn.py", "-n", "1000000"]
     process = subprocess.Popen(
@@ -171,17 +181,34 @@ def test_ctrl_c_during_sampling_is_a_short_message_and_status_130(tmp_path, num_
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=listen_to_ctrl_c,
     )
     assert process.stdout.readline().startswith("NUTS on cpu")
-    time.sleep(15)  # long enough to be inside the compiled loop
+    time.sleep(10)  # long enough to be inside the compiled loop
     process.send_signal(signal.SIGINT)
     try:
-        _, stderr = process.communicate(timeout=20)
+        # within a second on an idle machine
+        _, stderr = process.communicate(timeout=10)
     finally:
         process.kill()
-    assert process.returncode == 130
-    assert stderr == "\nbnn.py: interrupted, no picture written\n"
+    assert process.returncode == -signal.SIGINT  # which a shell reports as 130
+    assert stderr == ""
+    assert os.listdir(tmp_path) == ["bnn_plot.pdf"]
     assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
+
+
+def test_a_background_job_that_ignores_ctrl_c_goes_on(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "bnn.py", *SMOKE],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert (tmp_path / "bnn_plot.pdf").exists()
 
 
 def test_a_terminal_gets_the_progress_bar(tmp_path):
@@ -232,11 +259,15 @@ def test_the_figure_stays_open_and_shows_what_it_promises(
     (number,) = plt.get_fignums()
     (ax,) = plt.figure(number).axes
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert len(labels) == 5 and any("training data end" in label for label in labels)
+    assert len(labels) == 6 and any("training data end" in label for label in labels)
     assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
     by_label = {line.get_label(): line for line in ax.lines}
-    grid = by_label["mean prediction"].get_xdata()
-    assert len(grid) == 500 and (grid[0], grid[-1]) == (-1.3, 1.3)
+    for label in ["mean prediction", "true function"]:
+        grid = by_label[label].get_xdata()
+        assert len(grid) == 500 and (grid[0], grid[-1]) == (-1.3, 1.3)
+    f_test = bnn.get_data(N=7)[3]
+    assert np.array_equal(by_label["true function"].get_ydata(), f_test[:, 0])
+    assert by_label["true function"].get_linestyle() == "--"
     assert len(by_label["training data"].get_xdata()) == 7
     observations, functions = ax.collections
     area = {c: c.get_paths()[0].get_extents().height for c in ax.collections}
@@ -247,7 +278,7 @@ def test_the_figure_stays_open_and_shows_what_it_promises(
 def test_users_own_xla_flags_are_kept(run_script):
     flags = "--xla_force_host_platform_device_count=3"
     result = run_script(*SMOKE, env={"XLA_FLAGS": flags})
-    assert "cpu, 3 device(s): 2 chain(s), parallel" in result.stdout
+    assert "cpu: 2 chain(s) on 2 of 3 device(s)" in result.stdout
 
 
 def test_requirements_in_the_script_equal_requirements_txt():

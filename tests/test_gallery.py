@@ -62,9 +62,7 @@ def output_block(page):
 
 def with_few_draws(code):
     """The code with other defaults, to run in seconds where no flags can be given."""
-    return code.replace("default=2000", "default=10").replace(
-        "default=1000", "default=10"
-    )
+    return code.replace("(2000, 4,", "(10, 4,").replace("(1000, 0,", "(10, 0,")
 
 
 def test_output_block_holds_the_table_and_divergences_and_nothing_else(page):
@@ -72,7 +70,7 @@ def test_output_block_holds_the_table_and_divergences_and_nothing_else(page):
     assert len(rows(output)) == 46
     assert re.search(r"^Number of divergences: \d+$", output, re.M)
     assert "What has to converge" in output
-    for debris in ["it/s", "%|", "Warning", "/"]:  # "/": a local path
+    for debris in ["it/s", "%|", "Warning:", "/"]:  # "/": a local path
         assert debris not in output, debris
 
 
@@ -132,7 +130,7 @@ def test_downloaded_notebook_runs_from_top_to_bottom(site, tmp_path, monkeypatch
     printed = "".join(o.text for o in outputs if o.get("name") == "stdout")
     bar = "".join(o.text for o in outputs if o.get("name") == "stderr")
     pictures = [o for o in outputs if "image/png" in o.get("data", {})]
-    assert "1 chain(s), parallel, 10 + 10 draws" in printed
+    assert "1 chain(s) on 1 of 1 device(s), 10 + 10 draws" in printed
     assert len(rows(printed)) == 46
     assert "20/20" in bar and "acc. prob" in bar
     assert len(pictures) == 1
