@@ -390,7 +390,7 @@ def parse_args(argv):
     line = "bnn.py: error: {} (see --help)\n"  # argparse would print its usage as well
     parser.error = lambda text: parser.exit(2, line.format(" ".join(text.split())))
     numbers = {
-        "--num-samples": (2000, 4, 10**7, "draws a chain"),
+        "-n --num-samples": (2000, 4, 10**7, "draws a chain"),
         "--num-warmup": (1000, 0, 10**9, "warm-up draws a chain"),
         "--num-chains": (1, 1, 10**4, "chains"),
         "--num-data": (100, 2, 10**7, "training points"),
@@ -399,15 +399,13 @@ def parse_args(argv):
     }
     add = parser.add_argument
     for flag, (default, low, high, text) in numbers.items():
-        names = ["-n", flag] if flag == "--num-samples" else [flag]
-        add(*names, type=int, default=default, help=f"{text}, {low} to {high}")
+        add(*flag.split(), type=int, default=default, help=f"{text}, {low} to {high}")
     add("--marginalize", action="store_true", help="integrate out w3: the same, sooner")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
-    text = "the picture; the suffix chooses its format"
-    add("-o", "--output", type=picture, default="bnn_plot.pdf", help=text)
+    add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
     args = parser.parse_args(argv)
     for flag, (_, low, high, _) in numbers.items():
-        value = vars(args)[flag[2:].replace("-", "_")]
+        value = vars(args)[flag.split("--")[1].replace("-", "_")]
         if not low <= value <= high:
             parser.error(f"argument {flag}: takes {low} to {high}, not {value}")
     draw = args.num_hidden**2 + args.num_data + 1000  # numbers, with predictions
