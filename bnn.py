@@ -25,6 +25,7 @@ stand beneath ``main``, near the end.
 """
 
 import argparse
+import io
 import os
 import pathlib
 import signal
@@ -192,7 +193,7 @@ def run_inference(
         progress_bar=progress_bar,
     )
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
-    jax.block_until_ready(mcmc.last_state)  # JAX returns before the work is done
+    jax.block_until_ready(mcmc.get_samples(group_by_chain=True))  # until it is done
     return mcmc
 
 
@@ -269,7 +270,8 @@ def for_all_draws(function, rng_key, draws):
     """Return ``function(key, draw)`` of each draw, in NumPy; arrays are (C, S, ...)."""
     keys = jax.random.split(rng_key, draws["prec_obs"].shape)  # (C, S)
     one_chain = jax.vmap(function)
-    return jax.device_get(jax.lax.map(lambda chain: one_chain(*chain), (keys, draws)))
+    results = jax.lax.map(lambda chain: one_chain(*chain), (keys, draws))
+    return jax.device_get(jax.block_until_ready(results))
 
 
 # %%
@@ -475,8 +477,10 @@ def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
     target = path.resolve()  # a link stays, what it points to is replaced
     part = target.with_name(f".bnn-{os.getpid()}{path.suffix}")
+    content = io.BytesIO()
+    fig.savefig(content, format=path.suffix[1:], dpi=150)
     try:
-        fig.savefig(part, dpi=150)
+        part.write_bytes(content.getvalue())
         part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -35,9 +35,8 @@ def assert_is_a_whole_pdf(path):
 WRITE_HALF_AND_WAIT = """
 import os, time
 def write_half_and_wait(event, args):
-    if event == "open" and "bnn-" in str(args[0]) and str(args[0]).endswith(".pdf"):
-        with os.fdopen(os.open(args[0], os.O_WRONLY | os.O_CREAT), "wb") as file:
-            file.write(b"%PDF, and no more")
+    if event == "open" and "/.bnn-" in str(args[0]) and args[1] == "w":
+        os.write(os.open(args[0], os.O_WRONLY | os.O_CREAT), b"%PDF, and no more")
         print("half written", flush=True)
         time.sleep(600)
 import sys
