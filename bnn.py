@@ -3,8 +3,8 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "numpyro>=0.20,<0.23",
-#     "jax>=0.7,<0.13",
-#     "jaxlib>=0.7,<0.13",
+#     "jax>=0.7.2,<0.13",
+#     "jaxlib>=0.7.2,<0.13",
 #     "numpy>=2.0,<3",
 #     "matplotlib>=3.10.8,<4",
 # ]
@@ -463,7 +463,7 @@ def use_device(device, num_chains):
         chip, extra = (
             ("a TPU", "tpu") if device == "tpu" else ("an NVIDIA GPU", "cuda13")
         )
-        install = f'for {chip}: pip install "jax[{extra}]>=0.7,<0.13"'
+        install = f'for {chip}: pip install "jax[{extra}]>=0.7.2,<0.13"'
         raise RuntimeError(f"JAX finds no {device}, takes cpu; {install}") from None
 
 

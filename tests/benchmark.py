@@ -694,7 +694,7 @@ plain JAX, written by hand, with rows for data, matrix products and `log(prec_ob
 
 NO_GPU = """\
 GPU: not measured, as JAX finds none here. On a machine with an NVIDIA GPU, this does:
-`python -m pip install -U "jax[cuda13]>=0.7,<0.13" &&
+`python -m pip install -U "jax[cuda13]>=0.7.2,<0.13" &&
 python tests/benchmark.py --write`."""
 NO_PEERS = """
 The peers were not measured. This does: `python -m pip install -r

@@ -1,0 +1,254 @@
+"""Does every device get its share: host devices, a GPU, a TPU, several machines?"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT, SMOKE
+from jax import export
+from numpyro.diagnostics import split_gelman_rubin
+
+import bnn
+
+DEVICES = "--xla_force_host_platform_device_count={}"
+
+
+def python(code, *flags, cwd, **env):
+    """Start Python with this code in a folder, as in a terminal of its own."""
+    clean = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, flags)],
+        cwd=cwd,
+        env={**clean, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_ran(result, folder, line):
+    """The run says where it ran, and table, diagnostics and picture are there."""
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[0] == f"NUTS on {line}, 10 + 10 draws each"
+    for row in [r"w1\[0,0\]", r"w3\[4,0\]", "prec_obs", "f at the training data"]:
+        assert re.search(rf"^ *{row}( +-?[\d.]+)+$", result.stdout, re.M), result.stdout
+    assert re.search(r"^Number of divergences: \d+$", result.stdout, re.M)
+    assert (folder / "bnn_plot.pdf").read_bytes().startswith(b"%PDF")
+
+
+# Host devices
+
+
+@pytest.mark.parametrize("devices, used", [(2, 2), (4, 3)])
+def test_6_chains_are_shared_equally_by_as_many_devices_as_divide_them(
+    run_script, tmp_path, devices, used
+):
+    env = {"XLA_FLAGS": DEVICES.format(devices)}  # the user's own flag wins
+    result = run_script(*SMOKE, "--num-chains", 6, env=env)
+    assert_ran(result, tmp_path, f"cpu: 6 chain(s) on {used} of {devices} device(s)")
+
+
+def test_the_number_of_devices_does_not_change_the_draws(monkeypatch):
+    X, Y, *_ = bnn.get_data(N=7)
+    devices, draws = jax.local_devices(), {}
+    for used in [1, 2, 4]:
+        monkeypatch.setattr(jax, "local_devices", lambda used=used: devices[:used])
+        # few, as the last digit may depend on how many chains a device has; it grows
+        mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 5, 2, 4, 4, False)
+        spread = mcmc.last_state.z["w1"].sharding.device_set
+        assert spread == set(devices[:used])
+        draws[used] = jax.device_get(mcmc.get_samples(group_by_chain=True))
+    for used in [2, 4]:
+        for name, x in draws[1].items():
+            np.testing.assert_allclose(draws[used][name], x, rtol=1e-4, atol=1e-4)
+    assert (
+        len(np.unique(draws[4]["prec_obs"][:, -1])) == 4
+    )  # no chain is another's copy
+
+
+def test_1000_chains_finish_within_2_5_gib(tmp_path):
+    flags = "--num-chains 1000 -n 4 --num-warmup 0".split()
+    with open(tmp_path / "out", "w") as out:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "bnn.py", *flags], cwd=tmp_path, stdout=out
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert usage.ru_maxrss < 2.5 * 2**20  # KiB, on Linux
+    assert "1000 chain(s)" in (tmp_path / "out").read_text()
+    assert (tmp_path / "bnn_plot.pdf").exists()
+
+
+PREDICT_WITH_64_CHAINS = """
+import jax, numpy as np, bnn
+def memory(name):  # KiB; ru_maxrss would begin with that of the parent process
+    lines = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(lines[name].split()[0])
+X, Y, X_test, f_test = bnn.get_data()
+rng = np.random.default_rng(0)
+shapes = {"w1": (3, 5), "w2": (5, 5), "w3": (5, 1), "prec_obs": ()}
+draws = {k: rng.standard_normal((64, 2000, *v), np.float32) for k, v in shapes.items()}
+draws["prec_obs"] = np.exp(draws["prec_obs"])
+key = jax.random.key(0)
+before = memory("VmRSS")
+f_draws, Y_draws = bnn.for_all_draws(
+    lambda key, draw: bnn.predict(bnn.model, key, draw, X_test, 5), key, draws
+)
+assert f_draws.shape == Y_draws.shape == (64, 2000, 500, 1)
+bnn.plot(X, Y, X_test, f_test, f_draws, Y_draws)
+print((memory("VmHWM") - before) / 2**20)
+"""
+
+
+def test_predictions_of_64_chains_take_less_than_2_gib(tmp_path):
+    process = python(PREDICT_WITH_64_CHAINS, cwd=tmp_path)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert float(stdout) < 2.0  # f and Y themselves are 0.48
+
+
+# A stand-in for a GPU: JAX's CPU client under a GPU's name. Python imports this at its
+# start, before the script.
+
+STAND_IN = """
+import atexit, json, os, jax
+from jax._src import xla_bridge
+xla_bridge.register_backend_factory("rocm", xla_bridge.make_cpu_client, priority=500)
+of_jax = jax.default_backend
+def default_backend():  # a CPU's client calls itself cpu
+    is_stand_in = xla_bridge.get_backend() is xla_bridge.backends().get("rocm")
+    return "gpu" if is_stand_in else of_jax()
+jax.default_backend = default_backend
+def report():
+    precision = jax.config.jax_default_matmul_precision
+    with open("settings.json", "w") as file:
+        json.dump([precision, os.environ["XLA_FLAGS"]], file)
+atexit.register(report)
+"""
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+@pytest.mark.parametrize("flags", [[], ["--marginalize"]], ids=["plain", "marginalize"])
+def test_a_gpu_runs_the_chains_in_full_precision_without_flags_for_cpus(
+    run_script, tmp_path, devices, flags
+):
+    (tmp_path / "sitecustomize.py").write_text(STAND_IN)
+    env = {"PYTHONPATH": str(tmp_path), "XLA_FLAGS": DEVICES.format(devices)}
+    four = [*SMOKE, "--num-chains", 4, "--device", "gpu"]
+    result = run_script(*four, *flags, env=env)
+    line = f"gpu: 4 chain(s) on {devices} of {devices} device(s)"
+    assert_ran(result, tmp_path, line)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings == ["highest", env["XLA_FLAGS"]]
+
+
+def test_without_a_gpu_one_line_says_how_to_install_what_the_requirements_allow(
+    run_script, tmp_path
+):
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    result = run_script("--device", "gpu", env=hidden)
+    if result.returncode == 0:
+        pytest.skip("this machine has a GPU")
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    requirements = (ROOT / "requirements.txt").read_text().split()
+    (jax_itself,) = [r for r in requirements if re.match(r"jax\W", r)]
+    assert f'pip install "{jax_itself.replace("jax", "jax[cuda13]")}"' in line
+    assert "NVIDIA" in line
+    assert not any(tmp_path.iterdir())
+
+
+# What would run on a GPU and a TPU, compiled as far as is possible without one
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("name", ["model", "marginal_model"])
+def test_start_step_and_predictions_of_4_chains_lower_for(platform, name):
+    X, Y, X_test, _ = bnn.get_data(N=7)
+    kernel = bnn.CompiledNUTS(getattr(bnn, name), max_tree_depth=10)
+
+    def run(seed):  # keys cannot be exported
+        keys = jax.random.split(jax.random.key(seed), 4)
+        state = kernel.init(keys, 1, None, (X, Y, 5), {})
+        state = kernel.sample(state, (X, Y, 5), {})
+        draws = jax.vmap(kernel.postprocess_fn((X, Y, 5), {}))(state.z)
+        if name == "marginal_model":
+            draws = jax.vmap(lambda k, draw: bnn.draw_w3(k, draw, X, Y))(keys, draws)
+        one = lambda key, draw: bnn.predict(bnn.model, key, draw, X_test, 5)  # noqa: E731
+        return jax.vmap(one)(keys, draws)
+
+    with jax.default_matmul_precision("highest"):
+        lowered = export.export(jax.jit(run), platforms=[platform])(jnp.uint32(0))
+    assert lowered.platforms == (platform,)
+    assert [x.shape for x in lowered.out_avals] == [(4, 500, 1), (4, 500, 1)]
+
+
+# Several machines
+
+DRAFT = """
+import sys
+
+import jax
+import numpyro
+from jax.experimental.multihost_utils import process_allgather
+from numpyro.diagnostics import split_gelman_rubin
+
+import bnn
+
+address, processes, process_id = sys.argv[1:]  # such as 10.0.0.1:1234 2 0
+numpyro.set_host_device_count(4)  # on a CPU, one for each chain
+jax.distributed.initialize(address, int(processes), int(process_id))
+
+X, Y, *_ = bnn.get_data()
+key = jax.random.fold_in(jax.random.key(0), jax.process_index())
+mcmc = bnn.run_inference(bnn.model, key, X, Y, 5, num_chains=4, progress_bar=False)
+draws = jax.device_get(mcmc.get_samples(group_by_chain=True))
+draws = process_allgather(draws, tiled=True)  # those of all machines
+r_hat = split_gelman_rubin(draws["f"]).max()
+print(f"r_hat of f is {r_hat:.2f}, from {len(draws['f'])} chains")
+"""
+SHORT = """
+import functools, bnn
+few = dict(num_warmup=10, num_samples=10)
+bnn.run_inference = functools.partial(bnn.run_inference, **few)
+"""
+SAVE = """
+import numpy
+own = mcmc.get_samples(group_by_chain=True)
+numpy.savez(process_id, r_hat=r_hat, f=draws["f"], own=own["f"], w1=draws["w1"])
+"""
+
+
+def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(tmp_path, warm_cache):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    code, *more = [b for b in blocks if "jax.distributed.initialize" in b] or [DRAFT]
+    assert not more
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    env = {**warm_cache, "JAX_PLATFORMS": "cpu"}
+    code = SHORT + code + SAVE
+    machines = [python(code, address, 2, i, cwd=tmp_path, **env) for i in range(2)]
+    try:
+        printed = [machine.communicate(timeout=200) for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()
+    assert [machine.returncode for machine in machines] == [0, 0], printed
+    first, second = (np.load(tmp_path / f"{i}.npz") for i in range(2))
+    for name in ["f", "w1", "r_hat"]:
+        np.testing.assert_array_equal(first[name], second[name])
+    both = np.concatenate([first["own"], second["own"]])
+    np.testing.assert_array_equal(first["f"], both)
+    assert len(np.unique(both[:, -1, 0, 0])) == len(both)  # no chain is another's copy
+    assert first["r_hat"] == pytest.approx(split_gelman_rubin(both).max())
+    results = [stdout.splitlines()[-1] for stdout, _ in printed]
+    assert results[0] == results[1]
