@@ -542,7 +542,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    if "__file__" not in globals() or "kernel_launcher" in sys.argv[0]:
+    if "__file__" not in globals() or "kernel_launcher" in "".join(sys.argv[:1]):
         main([])  # cell by cell, where sys.argv is Jupyter's or Sphinx's
     else:
         run_as_command(main)

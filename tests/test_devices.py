@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,11 @@ import bnn
 DEVICES = "--xla_force_host_platform_device_count={}"
 
 
-def python(code, *flags, cwd, **env):
-    """Start Python with this code in a folder, as in a terminal of its own."""
+def python(*arguments, cwd, **env):
+    """Start Python in a folder, as in a terminal of its own."""
     clean = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, flags)],
+        [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env={**clean, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", **env},
         stdout=subprocess.PIPE,
@@ -75,15 +76,12 @@ def test_the_number_of_devices_does_not_change_the_draws(monkeypatch):
 
 def test_1000_chains_finish_within_2_5_gib(tmp_path):
     flags = "--num-chains 1000 -n 4 --num-warmup 0".split()
-    with open(tmp_path / "out", "w") as out:
-        process = subprocess.Popen(
-            [sys.executable, ROOT / "bnn.py", *flags], cwd=tmp_path, stdout=out
-        )
-        _, status, usage = os.wait4(process.pid, 0)
+    process = python(ROOT / "bnn.py", *flags, cwd=tmp_path)
+    _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
+    assert process.returncode == 0, process.stderr.read()
     assert usage.ru_maxrss < 2.5 * 2**20  # KiB, on Linux
-    assert "1000 chain(s)" in (tmp_path / "out").read_text()
+    assert "1000 chain(s) on 50 of 64 device(s)" in process.stdout.read()
     assert (tmp_path / "bnn_plot.pdf").exists()
 
 
@@ -109,7 +107,7 @@ print((memory("VmHWM") - before) / 2**20)
 
 
 def test_predictions_of_64_chains_take_less_than_2_gib(tmp_path):
-    process = python(PREDICT_WITH_64_CHAINS, cwd=tmp_path)
+    process = python("-c", PREDICT_WITH_64_CHAINS, cwd=tmp_path)
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     assert float(stdout) < 2.0  # f and Y themselves are 0.48
@@ -136,18 +134,25 @@ atexit.register(report)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
-@pytest.mark.parametrize("flags", [[], ["--marginalize"]], ids=["plain", "marginalize"])
 def test_a_gpu_runs_the_chains_in_full_precision_without_flags_for_cpus(
-    run_script, tmp_path, devices, flags
+    run_script, tmp_path, devices
 ):
     (tmp_path / "sitecustomize.py").write_text(STAND_IN)
     env = {"PYTHONPATH": str(tmp_path), "XLA_FLAGS": DEVICES.format(devices)}
-    four = [*SMOKE, "--num-chains", 4, "--device", "gpu"]
-    result = run_script(*four, *flags, env=env)
-    line = f"gpu: 4 chain(s) on {devices} of {devices} device(s)"
-    assert_ran(result, tmp_path, line)
-    settings = json.loads((tmp_path / "settings.json").read_text())
-    assert settings == ["highest", env["XLA_FLAGS"]]
+
+    def run(*flags):
+        folder = tmp_path / f"folder{len(flags)}"
+        folder.mkdir()
+        four = [*SMOKE, "--num-chains", 4, "--device", "gpu"]
+        return run_script(*four, *flags, cwd=folder, env=env), folder
+
+    with ThreadPoolExecutor() as pool:  # side by side
+        runs = [pool.submit(run), pool.submit(run, "--marginalize")]
+    for result, folder in [run.result() for run in runs]:
+        line = f"gpu: 4 chain(s) on {devices} of {devices} device(s)"
+        assert_ran(result, folder, line)
+        settings = json.loads((folder / "settings.json").read_text())
+        assert settings == ["highest", env["XLA_FLAGS"]]
 
 
 def test_without_a_gpu_one_line_says_how_to_install_what_the_requirements_allow(
@@ -236,7 +241,9 @@ def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(tmp_path, warm
         address = f"127.0.0.1:{free.getsockname()[1]}"
     env = {**warm_cache, "JAX_PLATFORMS": "cpu"}
     code = SHORT + code + SAVE
-    machines = [python(code, address, 2, i, cwd=tmp_path, **env) for i in range(2)]
+    machines = [
+        python("-c", code, address, 2, i, cwd=tmp_path, **env) for i in range(2)
+    ]
     try:
         printed = [machine.communicate(timeout=200) for machine in machines]
     finally:
