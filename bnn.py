@@ -566,11 +566,11 @@ if __name__ == "__main__":
 # what it holds on average over data from the model.
 #
 # **A divergence** is a path that the sampler could not follow accurately. The 1 % or so
-# here did no harm: Stan, with 2 % of its own, finds the same posterior. Nearly all paths
-# reach the cap of 1023 steps; that costs independence, so ``n_eff``, and not correctness.
-# ``r_hat`` should be at most 1.01 and ``n_eff`` above 400. One chain compares only its
-# own halves; to see that none got stuck in a mode of its own, run four:
-# ``--num-chains 4``.
+# here did no harm: Stan, with 2 % of its own, finds the same posterior. Nearly all
+# paths reach the cap of 1023 steps; that costs independence, so ``n_eff``, and not
+# correctness. ``r_hat`` should be at most 1.01 and ``n_eff`` above 400. One chain
+# compares only its own halves; to see that none got stuck in a mode of its own, run
+# four: ``--num-chains 4``.
 #
 # **The picture**: the bands follow the data as far as the data go. Beyond the dotted
 # lines they open up: there the network knows that it does not know.
