@@ -234,10 +234,8 @@ def print_convergence(mcmc, draws=None):
     print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
 
     if divergences > 0:
-        print(
-            "Note: where paths diverged, draws may be missing. If there are many, compare"
-        )
-        print("with smaller steps: target_accept_prob=0.95.")
+        print("Note: where paths diverged, draws may be missing. If there are many,")
+        print("compare with smaller steps: target_accept_prob=0.95.")
     if len(x) == 1:
         print(
             "Note: one chain cannot show what it missed altogether; num_chains=4 can."
