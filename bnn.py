@@ -237,9 +237,7 @@ def print_convergence(mcmc, draws=None):
         print("Note: where paths diverged, draws may be missing. If there are many,")
         print("compare with smaller steps: target_accept_prob=0.95.")
     if len(x) == 1:
-        print(
-            "Note: one chain cannot show what it missed altogether; num_chains=4 can."
-        )
+        print("Note: one chain cannot show what it missed; num_chains=4 can.")
     if not np.max(r_hats) <= 1.01:  # true for NaN, too
         print("Warning: r_hat is above 1.01: the chains may not have converged. Take a")
         print("larger num_warmup and num_samples.")
@@ -402,7 +400,7 @@ def parse_args(argv):
     add = parser.add_argument
     for flag, (default, low, high, text) in numbers.items():
         add(*flag.split(), type=int, default=default, help=f"{text}, {low} to {high}")
-    add("--marginalize", action="store_true", help="integrate out w3: the same, sooner")
+    add("--marginalize", action="store_true", help="integrate out w3: same posterior")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
     args = parser.parse_args(argv)
@@ -532,9 +530,7 @@ def main(argv=None):
     try:  # the picture first, as `python bnn.py | head` may end the program at a print
         save(fig, args.output)
     finally:
-        with np.errstate(
-            invalid="ignore", divide="ignore"
-        ):  # a stuck chain gives 0 / 0
+        with np.errstate(invalid="ignore", divide="ignore"):  # stuck chains: 0 / 0
             table = {name: draws[name] for name in ["prec_obs", "w1", "w2", "w3"]}
             diagnostics.print_summary(table)
             print(f"MCMC elapsed time: {elapsed:.2f} s\n")
