@@ -15,13 +15,13 @@ Bayesian neural network
 
 A neural network that was trained as usual has one set of weights and answers with one
 curve. A *Bayesian* neural network (BNN) keeps every set of weights that explains the
-data, each as often as it deserves, and answers with a cloud of curves: narrow where
-there are data, wide where there are none.
+data, each as often as it is probable given the data, and answers with a cloud of
+curves: narrow where there are data, wide where there are none.
 
 Here a network with two hidden layers learns a curve from 100 noisy points. You will see
 how to write it down as a model, sample its posterior with NUTS, tell which of the
-printed diagnostics to believe, and predict with every draw. The table and the picture
-stand beneath ``main``, near the end.
+printed diagnostics to believe, and predict with every draw. What is printed and drawn
+is explained at the end.
 """
 
 import argparse
@@ -48,7 +48,8 @@ from numpyro.infer import MCMC, NUTS
 # The model
 # ---------
 #
-# Every weight has a standard normal prior, and the noise has an unknown precision:
+# Every weight has a standard normal prior. The noise has an unknown precision, which is
+# one over its variance:
 #
 # .. math::
 #
@@ -58,8 +59,8 @@ from numpyro.infer import MCMC, NUTS
 #    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
 #
 # The code computes the transpose of each layer, so that the data lie on the *last*
-# axis. It is the same network; but there are many data and few units, and a processor
-# is fastest along the axis that is contiguous in memory. Make that the long one.
+# axis. It is the same network; but a processor is fastest along the axis that is
+# contiguous in memory, and there are many data and few units.
 
 
 def linear(w, z):
@@ -78,9 +79,10 @@ def hidden(X, w1, w2):
 
 
 def model(X, Y, D_H):
-    """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1).
+    """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
-    With ``Y=None``, the observations are sampled too. ValueError for other shapes of Y.
+    ``sample`` names an unknown and its distribution; with ``obs`` it is known: data.
+    ``deterministic`` records a value. ValueError for other shapes of Y.
     """
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
@@ -107,8 +109,8 @@ def model(X, Y, D_H):
 # --------
 #
 # A wiggly curve in one input :math:`x`. The network gets the features :math:`1, x,
-# x^2`. The column of ones is needed, as it makes ``w1[0]`` the bias of the first layer:
-# without it, f would be 0 at :math:`x = 0`, and from odd features alone
+# x^2`. The column of ones is needed: it makes ``w1[0]`` the bias of the first layer.
+# Without it, f would be 0 at :math:`x = 0`, and from odd features alone
 # :math:`f(-x) = -f(x)`. The test inputs reach beyond the training inputs, because that
 # is where a BNN earns its keep.
 
@@ -140,14 +142,15 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # NUTS, the No-U-Turn Sampler, draws from the posterior. It gives the weights a push in
 # a random direction and lets them glide over the landscape of the log posterior along
 # its gradient. Their path grows forwards and backwards in time, until its ends begin to
-# turn towards each other or it has 1023 steps; the next draw is a random point of it.
+# turn towards each other or it has 1023 steps; the next draw is a random point of it,
+# and the next path starts there. So the draws form a *chain*, and neighbours are alike.
 # During warm-up NUTS tunes its step size and scales; those draws are thrown away.
 
 
 class CompiledNUTS(NUTS):
-    """NUTS with its start compiled as a whole: a first run is 3 seconds shorter.
+    """NUTS, its start compiled as a whole and not operation by operation.
 
-    NumPyro compiles each operation of a single chain's start by itself.
+    With one chain, a first run is 3 seconds shorter. Nothing else changes.
     """
 
     def init(self, rng_key, *args, **kwargs):
@@ -185,6 +188,7 @@ def run_inference(
         chains = NamedSharding(Mesh(devices[:used], "chains"), PartitionSpec("chains"))
         rng_key = jax.device_put(jax.random.split(rng_key, num_chains), chains)
     mcmc = MCMC(
+        # a tree of depth 10 is a path of 2**10 - 1 steps
         CompiledNUTS(model, target_accept_prob=target_accept_prob, max_tree_depth=10),
         num_warmup=num_warmup,
         num_samples=num_samples,
@@ -203,14 +207,14 @@ def run_inference(
 #
 # Do not ask the weights. Flip the signs of all weights into and out of a hidden unit,
 # or swap two units of a layer, and the network computes the same function. So with 5
-# units the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images; every
-# weight's true mean is 0, and its ``n_eff`` tells mostly how often the chain happened
-# to jump between them. What has to converge is what does not depend on the names of the
-# units: the function values ``f`` and the precision of the noise.
+# units a layer the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images;
+# every weight's true mean is 0, and its ``n_eff`` tells mostly how often the chain
+# happened to jump between them. What has to converge is what does not depend on the
+# names of the units: the function values ``f`` and the precision of the noise.
 #
-# ``r_hat`` compares the chains, or the two halves of a single one: 1.00 if they agree.
-# ``n_eff`` is how many independent draws the draws are worth. From few draws, the worst
-# of many ``r_hat`` exceeds 1.01 by chance: from 200 draws of 10 independent numbers in
+# ``r_hat`` compares the halves of all chains, or of one: 1.00 if they agree. ``n_eff``
+# is how many independent draws the draws are worth. With few draws the worst of many
+# ``r_hat`` is above 1.01 by chance, too: with 200 draws of 10 independent numbers in
 # 58 % of the cases.
 
 
@@ -234,8 +238,8 @@ def print_convergence(mcmc, draws=None):
     print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
 
     if divergences > 0:
-        print("Note: where paths diverged, draws may be missing. If there are many,")
-        print("compare with smaller steps: target_accept_prob=0.95.")
+        print("Note: where paths diverged, draws may be missing. If more than a few %")
+        print("did, compare with smaller steps: target_accept_prob=0.95.")
     if len(x) == 1:
         print("Note: one chain cannot show what it missed; num_chains=4 can.")
     if not np.max(r_hats) <= 1.01:  # true for NaN, too
@@ -250,11 +254,11 @@ def print_convergence(mcmc, draws=None):
 # Prediction
 # ----------
 #
-# To predict with *one* posterior draw, hold the model at that draw and run it without
-# ``Y``: it then samples new observations, noise included. ``jax.vmap`` turns that
-# into a prediction with all draws of a chain at once. ``jax.lax.map`` takes one chain
-# after the other, so that many need no more memory. Each draw has a key of its own, so
-# that no two share their noise.
+# To predict with *one* posterior draw, hold the weights and the noise's precision at
+# that draw and run the model without ``Y``: it computes f and samples new observations,
+# noise included. ``jax.vmap`` turns that into a prediction with all draws of a chain at
+# once, and ``jax.lax.map`` takes one chain after the other, to save memory. Random
+# numbers come from keys; each draw has its own, so that no two share their noise.
 
 
 def predict(model, rng_key, samples, X, D_H):
@@ -308,9 +312,10 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # --------------------------------------
 #
 # Skip this at first: ``--marginalize`` gives the same posterior, a small network's in
-# less time. Given the rest, the network is a linear regression of ``Y`` on the second
-# hidden layer, and ``w3`` are its coefficients. So their posterior given the rest is
-# known exactly: a normal distribution :math:`q`. NUTS can leave ``w3`` out, and needs
+# less time. Given the rest (``w1``, ``w2``, ``prec_obs``), the network is a linear
+# regression of ``Y`` on the second hidden layer, and ``w3`` are its coefficients. So
+# their posterior is known exactly: a normal distribution q. NUTS can leave them out,
+# and needs
 #
 # .. math::
 #
@@ -375,8 +380,18 @@ def draw_w3(rng_key, samples, X, Y):
 # Command line
 # ------------
 #
-# Flags, devices and files, nothing about BNNs: leave this behind when you copy. Flags
-# are checked before anything is computed: no one should wait for a run that must fail.
+# Flags, devices and files, nothing about BNNs: skip it, and leave it behind when you
+# copy, but for ``use_device`` on a GPU or a TPU, which needs its precision. Flags are
+# checked before anything is computed: no one should wait for a run that must fail.
+
+NUMBERS = {  # default, lowest, highest, what it means
+    "-n --num-samples": (2000, 4, 10**7, "draws a chain"),
+    "--num-warmup": (1000, 0, 10**9, "warm-up draws a chain"),
+    "--num-chains": (1, 1, 10**4, "chains"),
+    "--num-data": (100, 2, 10**7, "training points"),
+    "--num-hidden": (5, 1, 1000, "units a layer"),
+    "--seed": (0, 0, 2**32 - 1, "of sampling and prediction"),
+}
 
 
 def parse_args(argv):
@@ -389,35 +404,29 @@ def parse_args(argv):
     )
     line = "bnn.py: error: {} (see --help)\n"  # argparse would print its usage as well
     parser.error = lambda text: parser.exit(2, line.format(" ".join(text.split())))
-    numbers = {
-        "-n --num-samples": (2000, 4, 10**7, "draws a chain"),
-        "--num-warmup": (1000, 0, 10**9, "warm-up draws a chain"),
-        "--num-chains": (1, 1, 10**4, "chains"),
-        "--num-data": (100, 2, 10**7, "training points"),
-        "--num-hidden": (5, 1, 1000, "units a layer"),
-        "--seed": (0, 0, 2**32 - 1, "of sampling and prediction"),
-    }
     add = parser.add_argument
-    for flag, (default, low, high, text) in numbers.items():
+    for flag, (default, low, high, text) in NUMBERS.items():
         add(*flag.split(), type=int, default=default, help=f"{text}, {low} to {high}")
     add("--marginalize", action="store_true", help="integrate out w3: same posterior")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
     args = parser.parse_args(argv)
-    for flag, (_, low, high, _) in numbers.items():
+    for flag, (_, low, high, _) in NUMBERS.items():
         value = vars(args)[flag.split("--")[1].replace("-", "_")]
         if not low <= value <= high:
             parser.error(f"argument {flag}: takes {low} to {high}, not {value}")
-    draw = args.num_hidden**2 + args.num_data + 1000  # numbers, with predictions
-    path = 10 * args.num_hidden * args.num_data  # numbers, about
-    if args.num_chains * (args.num_samples * draw + path) > 2**33:
-        parser.error(
-            "--num-samples, --num-chains, --num-data, --num-hidden: over 32 GiB"
-        )
+    one_draw = args.num_hidden**2 + args.num_data + 1000  # numbers, with predictions
+    one_step = 10 * args.num_hidden * args.num_data  # numbers, about
+    if args.num_chains * (args.num_samples * one_draw + one_step) > 2**33:
+        sizes = "--num-samples, --num-chains, --num-data, --num-hidden"
+        parser.error(f"{sizes}: would take more than 32 GiB of memory")
     try:
         use_device(args.device, args.num_chains)
-    except RuntimeError as error:
-        parser.error(f"argument --device: {error}")
+    except RuntimeError:
+        names = {"gpu": ("an NVIDIA GPU", "cuda13"), "tpu": ("a TPU", "tpu")}
+        chip, extra = names[args.device]
+        install = f'for {chip}: pip install "jax[{extra}]>=0.7.2,<0.13"'
+        parser.error(f"argument --device: JAX finds no {args.device}; {install}")
     return args
 
 
@@ -429,40 +438,33 @@ def picture(text):
         if pathlib.Path(text).suffix[1:].lower() not in formats:
             raise OSError(0, f"the suffix is none of {', '.join(formats)}")
         tempfile.TemporaryFile(dir=os.path.dirname(target)).close()
-        if os.path.exists(target) and not os.path.isfile(target):
-            raise OSError(0, "it is no file")
-        if os.path.exists(target) and not os.access(target, os.W_OK):
-            raise OSError(0, "it is write-protected")
+        if os.path.exists(target):  # a folder or a write-protected file?
+            open(target, "r+b").close()
     except OSError as error:
-        reason = f"cannot write the picture {text!r}: {error.strerror}"
+        reason = f"cannot write the picture {text!r}: {error.strerror or error}"
         raise argparse.ArgumentTypeError(reason) from None
     return pathlib.Path(text)
 
 
 def use_device(device, num_chains):
-    """Choose where JAX computes; on a CPU, make a host device for each of 64 chains.
+    """Choose where JAX computes; on a CPU, make a host device a chain, at most 64.
 
     JAX reads this at its first computation. RuntimeError if there is no such device.
     """
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
-    if device != "cpu":  # the default rounds factors to 8 or 11 bits, too few for NUTS
-        jax.config.update("jax_default_matmul_precision", "highest")
-    else:
+    if device == "cpu":
         flags = [
             f"--xla_force_host_platform_device_count={min(num_chains, 64)}",
             # compile NUTS' inner loop, of up to 250 kB, as one function
             "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
+            # LLVM's first level is enough: 1 s less to compile, and the loop is no slower
+            "--xla_backend_optimization_level=1",
             os.environ.get("XLA_FLAGS", ""),  # the last flag wins: the user's own
         ]
         os.environ["XLA_FLAGS"] = " ".join(flags)
-    try:
-        jax.devices(device)
-    except RuntimeError:
-        chip, extra = (
-            ("a TPU", "tpu") if device == "tpu" else ("an NVIDIA GPU", "cuda13")
-        )
-        install = f'for {chip}: pip install "jax[{extra}]>=0.7.2,<0.13"'
-        raise RuntimeError(f"JAX finds no {device}, takes cpu; {install}") from None
+    else:  # by default they round factors to 8 or 11 bits, too few for NUTS
+        jax.config.update("jax_default_matmul_precision", "highest")
+    jax.devices(device)
 
 
 def wants_progress_bar():
@@ -475,7 +477,7 @@ def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
     target = path.resolve()  # a link stays, what it points to is replaced
     part = target.with_name(f".bnn-{os.getpid()}{path.suffix}")
-    content = io.BytesIO()
+    content = io.BytesIO()  # a full disk confuses matplotlib's PDF writer
     fig.savefig(content, format=path.suffix[1:], dpi=150)
     try:
         part.write_bytes(content.getvalue())
@@ -503,7 +505,7 @@ def run_as_command(main):
 # Run it
 # ------
 #
-# The steps above, one after the other.
+# The steps above, one after the other, each with a random key of its own.
 
 
 def main(argv=None):
@@ -547,24 +549,26 @@ if __name__ == "__main__":
 # What you see
 # ------------
 #
-# **The table** has a row for each unknown: mean, standard deviation and median of its
-# draws, the shortest interval that holds 90 % of them (from 5.0% to 95.0%), ``n_eff``
-# and ``r_hat``. Look past the rows of the weights, because of the mirror images.
+# **The first table** has a row for each unknown: mean, standard deviation and median of
+# its draws, the shortest interval that holds 90 % of them (from 5.0% to 95.0%),
+# ``n_eff`` and ``r_hat``. Look past the weights, because of the mirror images.
 #
-# **prec_obs** is the row to read. Its mean of 18 says that the noise has a standard
-# deviation of about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which
-# is 0.19 on the scale of the standardised ``Y``. Model and sampler are right: the
+# **Its row prec_obs** says by a mean of 18 that the noise has a standard deviation of
+# about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the
+# scale of the standardised ``Y``, a precision of 28. Model and sampler are right: the
 # prior, Gamma(3, 1), expects a precision near 3 and gives one above 18 a chance of 3 in
 # a million, and 100 points do not outweigh that. Even with f known exactly the mean
 # would be 18.4. So the wide band holds about 96 % of new data from this curve; 90 % is
 # what it holds on average over data from the model.
 #
+# **The second table** is the one to trust: the worst ``r_hat`` should be at most 1.01
+# and the worst ``n_eff`` above 400. One chain compares only its own halves; to see that
+# none got stuck in a region of its own, run four: ``--num-chains 4``.
+#
 # **A divergence** is a path that the sampler could not follow accurately. The 1 % or so
-# here did no harm: Stan, with 2 % of its own, finds the same posterior. Nearly all
-# paths reach the cap of 1023 steps; that costs independence, so ``n_eff``, and not
-# correctness. ``r_hat`` should be at most 1.01 and ``n_eff`` above 400. One chain
-# compares only its own halves; to see that none got stuck in a mode of its own, run
-# four: ``--num-chains 4``.
+# here did no harm: Stan, another sampler, has 2 % of its own and finds the same
+# posterior. Nearly all paths reach the cap of 1023 steps; that costs independence, so
+# ``n_eff``, and not correctness.
 #
 # **The picture**: the bands follow the data as far as the data go. Beyond the dotted
 # lines they open up: there the network knows that it does not know.
@@ -572,10 +576,10 @@ if __name__ == "__main__":
 # Where to go next
 # ----------------
 #
-# * *Your own data*: an ``X`` of shape ``(N, D_X)`` with a column of ones, and a
-#   standardised ``Y`` of shape ``(N, 1)``, in place of ``get_data``.
-# * *A deeper network*: a line in ``model`` that samples one more weight matrix like
-#   ``w2``, and a line in ``hidden`` that computes one more layer like ``z1``.
+# * *Your own data*: ``run_inference`` and ``predict`` take any ``X`` of shape ``(N,
+#   D_X)`` with a column of ones, and a standardised ``Y`` of shape ``(N, 1)``.
+# * *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
+#   ``hidden``, and compute one more layer like ``z1`` there.
 # * *A GPU*: ``python bnn.py --device gpu --num-chains 64``. One chain of a small
 #   network keeps a CPU busy, not a GPU; that takes many chains or a large network.
 #
@@ -583,8 +587,7 @@ if __name__ == "__main__":
 # ----------
 #
 # * R. M. Neal (1996). `Bayesian Learning for Neural Networks
-#   <https://doi.org/10.1007/978-1-4612-0745-0>`_. Where BNNs and their sampling with
-#   Hamiltonian dynamics began.
+#   <https://doi.org/10.1007/978-1-4612-0745-0>`_, where BNNs and their sampling began.
 # * M. D. Hoffman and A. Gelman (2014). `The No-U-Turn Sampler
 #   <https://jmlr.org/papers/v15/hoffman14a.html>`_.
 # * P. Izmailov, S. Vikram, M. D. Hoffman and A. G. Wilson (2021). `What Are Bayesian

@@ -128,9 +128,9 @@ def test_without_stdout_it_still_draws_the_picture(run_script, tmp_path):
 
 
 def test_a_run_that_needs_more_memory_than_there_is_ends_in_one_line(run_script):
-    # within the bounds, 22 GB of draws; 8 GB are allowed
+    # within the bounds, 8 GB of predictions; 8 GB are allowed for all
     limited = ["bash", "-c", 'ulimit -v 8000000; exec "$0" "$@"']
-    result = run_script("-n", 5_000_000, "--num-warmup", 0, launcher=limited)
+    result = run_script("-n", 2_000_000, "--num-warmup", 0, launcher=limited)
     assert_fails_in_one_line(result, status=1)
     assert "out of memory" in result.stderr
 

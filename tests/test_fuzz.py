@@ -100,7 +100,7 @@ def test_a_sample_of_whole_processes_runs_or_ends_in_one_line(run_script, tmp_pa
     letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0/")
     small = [*SMOKE, "--num-samples", "4"]
 
-    @settings(max_examples=14, **SETTINGS)
+    @settings(max_examples=10, **SETTINGS)
     @given(argument_lists(st.text(letters, max_size=20)))
     def check(argv):
         before = set(os.listdir(tmp_path))

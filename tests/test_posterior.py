@@ -7,6 +7,7 @@ import pickle
 import jax
 import numpy as np
 import pytest
+from conftest import ROOT
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 import bnn
@@ -141,3 +142,35 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others(num_chains):
     first, again, other = draws(0), draws(0), draws(1)
     assert all(np.array_equal(first[k], again[k]) for k in first)
     assert not any(np.array_equal(first[k], other[k]) for k in first)
+
+
+def test_the_drawn_band_holds_96_percent_of_new_data_on_the_page_as_the_page_says(
+    posterior,
+):
+    source = (ROOT / "bnn.py").read_text()
+    assert "about 96 % of new data from this curve" in source.replace("\n# ", " ")
+    X, Y, X_test, f_test = bnn.get_data()
+    f_draws, Y_draws = bnn.for_all_draws(
+        lambda key, draw: bnn.predict(bnn.model, key, draw, X_test, 5),
+        jax.random.key(2),
+        posterior(1),
+    )
+    band = bnn.plot(X, Y, X_test, f_test, f_draws, Y_draws).axes[0].collections[0]
+    corners = band.get_paths()[0].vertices  # along the lower edge and back
+    x = X_test[:, 1]
+    low, high = (
+        np.array([side(corners[np.isclose(corners[:, 0], at), 1]) for at in x])
+        for side in [np.min, np.max]
+    )
+    inside = np.abs(x) <= 1
+    # the noise on the scale of the standardised Y
+    rng = np.random.RandomState(0)
+    W, noise = 0.5 * rng.randn(3), 0.05 * rng.randn(100, 1)
+    f = X @ W[:, None] + 0.5 * (0.5 + X[:, 1:2]) ** 2 * np.sin(4 * X[:, 1:2])
+    sd = 0.05 / (f + noise).std()
+    assert round(sd, 2) == 0.19
+    new = f_test[:, 0] + sd * np.random.default_rng(1).standard_normal((50, 500))
+    covered = (low <= new) & (new <= high)
+    assert covered[:, inside].size > 10_000
+    # 0.96 to a unit; the error of a mean of 19 000 is 0.0014, and draws add some 0.003
+    assert abs(covered[:, inside].mean() - 0.96) < 0.015
