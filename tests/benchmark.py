@@ -1,6 +1,6 @@
 """Benchmark bnn.py against the textbook formulation of the same example.
 
-    python tests/benchmark.py            about 25 minutes on 2 cores
+    python tests/benchmark.py            about 25 minutes a Python on 2 cores
     python tests/benchmark.py --quick    under a minute: does the benchmark run?
     python tests/benchmark.py --write    writes the tables to tests/BENCHMARK.md, too
 
@@ -155,6 +155,7 @@ MODELS = {
     "ours": bnn.model,
     "marginalize": bnn.marginal_model,
 }
+PEERS = ["blackjax", "pymc", "nutpie"]
 LINEAR = {
     "@": lambda w, z: w.T @ z,
     "sum": lambda w, z: jnp.sum(w[:, :, None] * z[:, None, :], axis=0),
@@ -174,7 +175,7 @@ def about():
     """What it runs on."""
     found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     names = ["numpyro", "jax", "jaxlib", "numpy", "matplotlib"]
-    for name in ["blackjax", "pymc", "nutpie"]:
+    for name in PEERS:
         if importlib.util.find_spec(name):
             names.append(name)
     return {
@@ -461,7 +462,7 @@ FULL = {
     "work": 30_000,
     "marginal sizes": [(1000, 20), (10000, 5)],
     "n_eff sizes": [(100, 5), (100, 10), (100, 20), (1000, 5), (1000, 20)],
-    "n_eff draws": (300, 300),
+    "n_eff draws": (200, 200),
     "n_eff seeds": 2,
     "GPU chains": [4, 64, 1024],
     "GPU draws": (200, 200),
@@ -513,7 +514,7 @@ def measure(python, plan, peers):
             (fixed, [*no_warmup, 4]),
             # memory does not depend on the warm-up, and paths are short without it
             (many, [*no_warmup, 2000, "--num-chains", 16]),
-        ]:
+        ][: 3 if seed == 0 else 2]:  # memory hardly varies
             for which in SCRIPTS:
                 run = whole_process(python, which, [*flags, "--seed", seed])
                 runs[which].append(run)
@@ -697,15 +698,16 @@ GPU: not measured, as JAX finds none here. On a machine with an NVIDIA GPU, this
 `python -m pip install -U "jax[cuda13]>=0.7.2,<0.13" &&
 python tests/benchmark.py --write`."""
 NO_PEERS = """
-The peers were not measured. This does: `python -m pip install -r
-tests/requirements-peers.txt && python tests/benchmark.py --write --peers`."""
+Not measured here: {}. This does: `python -m pip install -r
+tests/requirements-peers.txt && python tests/benchmark.py --write --peers {}`."""
 
 
 def section(found, plan):
     """The tables of one Python."""
     peers = peer_table(found)
-    if len(found["peers"]) == len(SCRIPTS):
-        peers += "\n" + NO_PEERS
+    missing = [which for which in PEERS if which not in found["peers"]]
+    if missing:
+        peers += "\n" + NO_PEERS.format(", ".join(missing), " ".join(missing))
     gpu = NO_GPU
     if found["gpu"]:
         gpu = (
@@ -734,7 +736,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--quick", action="store_true", help="tiny sizes: does the benchmark run?")
-    add("--peers", action="store_true", help="BlackJAX, PyMC and nutpie, too")
+    add("--peers", nargs="+", choices=PEERS, default=[], help="measure these, too")
     path = ROOT / "tests" / "BENCHMARK.md"
     add(
         "--write", nargs="?", const=path, metavar="FILE", help="write BENCHMARK.md, too"
@@ -743,13 +745,13 @@ def main():
     add("--python", action="append", metavar="PATH", help=text)
     args = parser.parse_args()
     plan = QUICK if args.quick else FULL
-    peers = ["blackjax", "pymc", "nutpie"] if args.peers else []
 
-    flags = [flag for flag in ["--quick", "--peers"] if flag in sys.argv]
+    flags = ["--quick"] * args.quick + ["--python PATH"] * len(args.python or [])
+    flags += ["--peers", *args.peers] if args.peers else []
     command = " ".join(["python tests/benchmark.py --write", *flags])
     text = INTRODUCTION.format(command=command, seeds=plan["seeds"])
     for python in args.python or [sys.executable]:
-        text += section(measure(python, plan, peers), plan)
+        text += section(measure(python, plan, args.peers), plan)
     print(text)
     if args.write:
         pathlib.Path(args.write).write_text(text)

@@ -25,6 +25,27 @@ def pytest_configure(config):
     )
 
 
+# Python runs this before the script, which it is given: at the end it tells, on stderr,
+# the peak of memory. A parent's getrusage would begin with the memory of that parent.
+TELL_PEAK = """
+import atexit, runpy, sys
+def tell():
+    with open("/proc/self/status") as status:
+        lines = dict(line.split(":", 1) for line in status)
+    print("peak", lines["VmHWM"].split()[0], file=sys.stderr)  # KiB
+atexit.register(tell)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def peak_gib(stderr):
+    """The peak of memory that TELL_PEAK told last, and nothing else."""
+    word, kib = stderr.split()
+    assert word == "peak", stderr
+    return int(kib) / 2**20
+
+
 @pytest.fixture(scope="session")
 def warm_cache(tmp_path_factory):
     """Settings of JAX for whole runs that share what they compile."""

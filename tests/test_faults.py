@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, SMOKE
+from conftest import ROOT, SMOKE, TELL_PEAK, peak_gib
 from test_command_line import EARLIER, assert_fails_in_one_line, rows
 
 # Permissions do not stop root, so root gives up its right to override them.
@@ -157,18 +157,13 @@ def test_two_runs_at_once_in_one_folder_leave_one_whole_picture(tmp_path):
     assert_is_a_whole_pdf(tmp_path / "bnn_plot.pdf")
 
 
-def test_a_large_network_finishes_within_2_gib(tmp_path):
+def test_a_large_network_finishes_within_2_gib(run_script):
     flags = "--num-hidden 200 --num-data 5000 -n 4 --num-warmup 4".split()
-    with open(tmp_path / "out", "w") as out:
-        process = subprocess.Popen(
-            [sys.executable, ROOT / "bnn.py", *flags], cwd=tmp_path, stdout=out
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    assert usage.ru_maxrss < 2 * 2**20  # KiB, on Linux
+    result = run_script(*flags, python_flags=["-c", TELL_PEAK])
+    assert result.returncode == 0, result.stderr
+    assert peak_gib(result.stderr) < 2
     # one row a weight, and prec_obs
-    assert len(rows((tmp_path / "out").read_text())) == 3 * 200 + 200**2 + 200 + 1
+    assert len(rows(result.stdout)) == 3 * 200 + 200**2 + 200 + 1
 
 
 def test_64_chains_finish(run_script):
