@@ -15,16 +15,17 @@ Bayesian neural network
 
 A neural network that was trained as usual has one set of weights and answers with one
 curve. A *Bayesian* neural network (BNN) keeps every set of weights that explains the
-data, each as often as it is probable given the data, and answers with a cloud of
-curves: narrow where there are data, wide where there are none.
+data, each as often as it is probable given the data (this is the *posterior*), and
+answers with a cloud of curves: narrow where there are data, wide where there are none.
 
 Here a network with two hidden layers learns a curve from 100 noisy points. You will see
 how to write it down as a model, sample its posterior with NUTS, tell which of the
-printed diagnostics to believe, and predict with every draw. What is printed and drawn
-is explained at the end.
+printed diagnostics to believe, and predict with every draw. The end explains what is
+printed and drawn.
 """
 
 import argparse
+import contextlib
 import io
 import os
 import pathlib
@@ -48,8 +49,8 @@ from numpyro.infer import MCMC, NUTS
 # The model
 # ---------
 #
-# Every weight has a standard normal prior. The noise has an unknown precision, which is
-# one over its variance:
+# Before there are any data (this is the *prior*), every weight is standard normal. The
+# noise has an unknown precision, which is one over its variance:
 #
 # .. math::
 #
@@ -65,8 +66,8 @@ from numpyro.infer import MCMC, NUTS
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # XLA compiles a sum of up to 4096 products into NUTS' inner loop, which takes half
-    # the time of calling a matrix product there. Beyond, the matrix product is faster.
+    # Only for speed: XLA compiles sums of up to 4096 products in all into NUTS' inner
+    # loop, in half the time of a matrix product. Beyond, the matrix product is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
     return w.T @ z
@@ -97,7 +98,7 @@ def model(X, Y, D_H):
     z2 = hidden(X, w1, w2)  # (D_H, N)
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1) <= output, free of noise
 
-    # the likelihood: the noise has precision prec_obs
+    # the likelihood: N independent data, with noise of precision prec_obs
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
     with numpyro.plate("data", N):
         Y_dist = dist.Normal(f, 1.0 / jnp.sqrt(prec_obs)).to_event(1)  # (N, 1)
@@ -119,7 +120,7 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     """Return X (N, D_X), Y (N, 1), X_test (N_test, D_X), the true f_test (N_test, 1).
 
     Y is standardised, N at least 2, and f_test on the scale of Y; sigma_obs is the
-    noise before that. The data are the same at every call, and plain NumPy.
+    noise before that. The same arguments give the same data, in plain NumPy.
     """
     rng = np.random.RandomState(0)
     W = 0.5 * rng.randn(D_X)  # (D_X,)
@@ -139,23 +140,28 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # Inference
 # ---------
 #
-# NUTS, the No-U-Turn Sampler, draws from the posterior. It gives the weights a push in
-# a random direction and lets them glide over the landscape of the log posterior along
-# its gradient. Their path grows forwards and backwards in time, until its ends begin to
-# turn towards each other or it has 1023 steps; the next draw is a random point of it,
-# and the next path starts there. So the draws form a *chain*, and neighbours are alike.
-# During warm-up NUTS tunes its step size and scales; those draws are thrown away.
+# NUTS, the No-U-Turn Sampler, draws from the posterior. It pushes all unknowns in a
+# random direction and lets them roll over the landscape of the log posterior, with its
+# gradient as the force. Their path grows forwards and backwards in time, until its ends
+# begin to turn towards each other, it diverges or it has 1023 steps. The next draw is a
+# random point of it, and the next path starts there. So the draws form a *chain*, and
+# neighbours are alike; several chains are independent. During warm-up NUTS tunes its
+# step size and scales; those draws are thrown away.
 
 
 class CompiledNUTS(NUTS):
     """NUTS, its start compiled as a whole and not operation by operation.
 
-    With one chain, a first run is 3 seconds shorter. Nothing else changes.
+    With one chain, a first run is 3 seconds shorter.
     """
 
     def init(self, rng_key, *args, **kwargs):
         start = super().init
-        return jax.jit(lambda key: start(key, *args, **kwargs))(rng_key)
+        state = jax.jit(lambda key: start(key, *args, **kwargs))(rng_key)
+        energy = state.potential_energy  # NumPyro's own check cannot look inside jit
+        if not isinstance(energy, jax.core.Tracer) and not np.all(np.isfinite(energy)):
+            raise RuntimeError("no valid start was found: are X and Y finite?")
+        return state
 
 
 def run_inference(
@@ -174,8 +180,9 @@ def run_inference(
 
     ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H),
     w3 (S, D_H, 1), prec_obs (S,) and f (S, N, 1), where S = num_chains * num_samples.
+    RuntimeError if X or Y are not finite and there is one chain, or several in step.
     """
-    # every device draws an equal share of the chains: one, or several in step
+    # each device used draws an equal share of the chains: one, or several in step
     devices = jax.local_devices()
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
     chain_method = "parallel" if used == num_chains else "vectorized"
@@ -214,11 +221,11 @@ def run_inference(
 # ``r_hat`` compares the halves of all chains, or of one: 1.00 if they agree. ``n_eff``
 # is how many independent draws the draws are worth. With few draws the worst of many
 # ``r_hat`` is above 1.01 by chance, too: with 200 draws of 10 independent numbers in
-# 58 % of the cases.
+# more than half of the cases.
 
 
 def print_convergence(mcmc, draws=None):
-    """Print whether ``run_inference`` converged, and what to change there if not.
+    """Print signs that ``run_inference`` did not converge, and what to change there.
 
     draws are f (C, S, N, 1) and prec_obs (C, S) of C chains, by default those in mcmc.
     """
@@ -242,11 +249,11 @@ def print_convergence(mcmc, draws=None):
     if len(x) == 1:
         print("Note: one chain cannot show what it missed; num_chains=4 can.")
     if not np.max(r_hats) <= 1.01:  # true for NaN, too
-        print("Warning: r_hat is above 1.01: the chains may not have converged. Take a")
-        print("larger num_warmup and num_samples.")
+        print("Warning: r_hat is not below 1.01: the chains may not have converged.")
+        print("Take a larger num_warmup and num_samples.")
     if not np.min(n_effs) >= 400:
-        print("Warning: n_eff is below 400: the estimates are coarse. Take a larger")
-        print("num_samples or num_chains.")
+        print("Warning: n_eff is not above 400: the estimates are coarse.")
+        print("Take a larger num_samples or num_chains.")
 
 
 # %%
@@ -380,11 +387,11 @@ def draw_w3(rng_key, samples, X, Y):
 # ------------
 #
 # Flags, devices and files, nothing about BNNs: skip it, and leave it behind when you
-# copy, but for ``use_device`` on a GPU or a TPU, which needs its precision. Flags are
-# checked before anything is computed: no one should wait for a run that must fail.
+# copy, but for ``use_device``: speed on a CPU, precision on a GPU. Flags are checked
+# before anything is computed: no one should wait for a run that must fail.
 
 NUMBERS = {  # default, lowest, highest, what it means
-    "-n --num-samples": (2000, 4, 10**7, "draws a chain"),
+    "-n --num-samples": (2000, 4, 7 * 10**6, "draws a chain"),
     "--num-warmup": (1000, 0, 10**9, "warm-up draws a chain"),
     "--num-chains": (1, 1, 10**4, "chains"),
     "--num-data": (100, 2, 10**7, "training points"),
@@ -432,12 +439,12 @@ def parse_args(argv):
 def picture(text):
     """An argparse type: a path where a picture can be written."""
     target = os.path.realpath(text)
-    formats = Figure().canvas.get_supported_filetypes()
+    formats = set(Figure().canvas.get_supported_filetypes()) - {"pgf"}  # needs LaTeX
     try:
         if pathlib.Path(text).suffix[1:].lower() not in formats:
-            raise OSError(0, f"the suffix is none of {', '.join(formats)}")
+            raise OSError(0, f"the suffix is none of {', '.join(sorted(formats))}")
         tempfile.TemporaryFile(dir=os.path.dirname(target)).close()
-        if os.path.exists(target):  # a folder or a write-protected file?
+        with contextlib.suppress(FileNotFoundError):  # it may be the first one
             open(target, "r+b").close()
     except OSError as error:
         reason = f"cannot write the picture {text!r}: {error.strerror or error}"
@@ -505,7 +512,7 @@ def run_as_command(main):
 # Run it
 # ------
 #
-# The steps above, one after the other, each with a random key of its own.
+# The steps above, one after the other.
 
 
 def main(argv=None):
@@ -555,18 +562,18 @@ if __name__ == "__main__":
 #
 # **Its row prec_obs** says by a mean of 18 that the noise has a standard deviation of
 # about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the
-# scale of the standardised ``Y``, a precision of 28. Model and sampler are right: the
-# prior, Gamma(3, 1), expects a precision near 3 and gives one above 18 a chance of 3 in
-# a million, and 100 points do not outweigh that. Even with f known exactly the mean
-# would be 18.4. So the wide band holds about 96 % of new data from this curve; 90 % is
-# what it holds on average over data from the model.
+# scale of the standardised ``Y``, a precision of 28. The sampler is right, the prior
+# does not fit: Gamma(3, 1) expects a precision near 3 and gives one above 18 a chance
+# of 3 in a million, and 100 points do not outweigh that. Even with f known exactly the
+# mean would be 18.4. So the wide band holds about 96 % of new data from this curve,
+# within the data; over data from the model it is 90 % on average.
 #
 # **The second table** is the one to trust: the worst ``r_hat`` should be at most 1.01
-# and the worst ``n_eff`` above 400. One chain compares only its own halves; to see that
-# none got stuck in a region of its own, run four: ``--num-chains 4``.
+# and the worst ``n_eff`` at least 400. One chain compares only its own halves; to see
+# that none got stuck in a region of its own, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow accurately. The 1 % or so
-# here did no harm: Stan, another sampler, has 2 % of its own and finds the same
+# here did no visible harm: Stan's NUTS, with 2 %, and ``--marginalize`` find the same
 # posterior. Nearly all paths reach the cap of 1023 steps; that costs independence, so
 # ``n_eff``, and not correctness.
 #
@@ -576,10 +583,11 @@ if __name__ == "__main__":
 # Where to go next
 # ----------------
 #
-# * *Your own data*: ``run_inference`` and ``predict`` take any ``X`` of shape ``(N,
-#   D_X)`` with a column of ones, and a standardised ``Y`` of shape ``(N, 1)``.
+# * *Your own data*: an ``X`` of shape ``(N, D_X)`` with a column of ones and inputs of
+#   order 1, a standardised ``Y`` of shape ``(N, 1)``, a prior that fits your noise.
 # * *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
-#   ``hidden``, and compute one more layer like ``z1`` there.
+#   ``hidden``, and compute one more layer there; ``marginal_model``, ``draw_w3``
+#   likewise.
 # * *A GPU*: ``python bnn.py --device gpu --num-chains 64``. One chain of a small
 #   network keeps a CPU busy, not a GPU; that takes many chains or a large network.
 #

@@ -155,8 +155,8 @@ def test_each_trouble_is_told_and_no_other(capsys):
     troubles = {
         "Note: where paths diverged": printed(capsys, diverging=1),
         "Note: one chain cannot show": printed(capsys, chains=1),
-        "Warning: r_hat is above 1.01": printed(capsys, shift=0.6),
-        "Warning: n_eff is below 400": printed(capsys, chains=4, draws=50),
+        "Warning: r_hat is not below 1.01": printed(capsys, shift=0.6),
+        "Warning: n_eff is not above 400": printed(capsys, chains=4, draws=50),
     }
     for told, out in troubles.items():
         assert told in out

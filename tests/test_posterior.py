@@ -112,6 +112,14 @@ def test_more_chains_than_devices_are_drawn_all_at_once():
     assert mcmc.get_samples(group_by_chain=True)["w1"].shape == (6, 4, 3, 2)
 
 
+@pytest.mark.parametrize("num_chains", [1, 6])
+def test_data_that_are_not_finite_are_an_error(num_chains):
+    X, Y, *_ = bnn.get_data(N=7)
+    Y[3] = np.nan
+    with pytest.raises(RuntimeError, match="are X and Y finite"):
+        bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, num_chains)
+
+
 def test_the_mcmc_object_can_be_pickled_and_run_again():
     X, Y, *_ = bnn.get_data(N=7)
     mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4, 1, False)
