@@ -186,11 +186,9 @@ def run_inference(
     devices = jax.local_devices()
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
     chain_method = "parallel" if used == num_chains else "vectorized"
-    print(
-        f"NUTS on {jax.default_backend()}: {num_chains} chain(s) on {used} of "
-        f"{len(devices)} device(s), {num_warmup} + {num_samples} draws each",
-        flush=True,
-    )
+    where = f"{num_chains} chain(s) on {used} of {len(devices)} device(s)"
+    draws = f"{num_warmup} + {num_samples} draws each"
+    print(f"NUTS on {jax.default_backend()}: {where}, {draws}", flush=True)
     if chain_method == "vectorized":
         chains = NamedSharding(Mesh(devices[:used], "chains"), PartitionSpec("chains"))
         rng_key = jax.device_put(jax.random.split(rng_key, num_chains), chains)

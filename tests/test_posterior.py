@@ -112,6 +112,7 @@ def test_more_chains_than_devices_are_drawn_all_at_once():
     assert mcmc.get_samples(group_by_chain=True)["w1"].shape == (6, 4, 3, 2)
 
 
+@pytest.mark.filterwarnings("ignore:Out-of-support")
 @pytest.mark.parametrize("num_chains", [1, 6])
 def test_data_that_are_not_finite_are_an_error(num_chains):
     X, Y, *_ = bnn.get_data(N=7)
