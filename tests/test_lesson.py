@@ -127,12 +127,16 @@ def test_no_key_is_used_twice(tmp_path, flags):
     assert len(rows(result.stdout)) == 46
 
 
-def printed(capsys, chains=2, draws=2000, shift=0.0, diverging=0, at_cap=0):
-    """What print_convergence says of independent normal draws, chain 0 shifted."""
+def printed(capsys, chains=2, draws=2000, shift=0.0, diverging=0, at_cap=0, slow=1):
+    """What print_convergence says of independent normal draws of three values f.
+
+    In chain 0 one of them is shifted; another repeats each draw ``slow`` times.
+    """
     rng = np.random.default_rng(0)
     shape = (chains, draws)
     f, prec_obs = rng.standard_normal((*shape, 3, 1)), rng.standard_normal(shape)
-    f[0] += shift
+    f[0, :, 1] += shift
+    f[:, :, 2] = np.repeat(f[:, ::slow, 2], slow, axis=1)
     extra = {"diverging": np.zeros(shape, bool), "num_steps": np.full(shape, 1022)}
     extra["diverging"].flat[:diverging] = True
     extra["num_steps"].flat[:at_cap] = 1023
@@ -161,6 +165,8 @@ def test_each_trouble_is_told_and_no_other(capsys):
     for told, out in troubles.items():
         assert told in out
     assert "Number of divergences: 1\n" in troubles["Note: where paths diverged"]
+    # a single value that is slow is enough: 4000 draws, each 20 times
+    assert "Warning: n_eff is not above 400" in printed(capsys, slow=20)
     for told in list(troubles)[:2]:  # r_hat and n_eff go together
         assert len(re.findall("Note|Warning", troubles[told])) == 1
     assert "cap of 1023 steps: 25 %" in printed(capsys, at_cap=1000)

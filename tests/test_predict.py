@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 from test_model import forward, random_parameters
 
@@ -80,3 +81,19 @@ def test_all_chains_are_predicted_each_draw_with_its_own_noise():
             np.moveaxis(noise, axis, 0),
         )
         assert abs(np.mean(a * b[1:])) < 5 / a.size**0.5
+
+
+def test_the_bands_hold_90_percent_of_the_draws_at_each_x_and_the_line_is_their_mean():
+    X, Y, X_test, f_test = bnn.get_data(N=7, N_test=4)
+    f = np.linspace(0.0, 1.0, 1001).reshape(7, 143, 1, 1) + f_test  # (7, 143, 4, 1)
+    fig = bnn.plot(X, Y, X_test, f_test, f, 3.0 * f)
+    observations, functions = fig.axes[0].collections
+    for band, scale in [(observations, 3.0), (functions, 1.0)]:
+        corners = band.get_paths()[0].vertices
+        for x, at_x in zip(X_test[:, 1], f_test[:, 0], strict=True):
+            y = corners[np.isclose(corners[:, 0], x), 1]
+            expected = scale * (np.array([0.05, 0.95]) + at_x)
+            np.testing.assert_allclose([y.min(), y.max()], expected, atol=1e-6)
+    mean = {line.get_label(): line for line in fig.axes[0].lines}["mean prediction"]
+    np.testing.assert_allclose(mean.get_ydata(), f_test[:, 0] + 0.5, atol=1e-6)
+    plt.close(fig)
