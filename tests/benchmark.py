@@ -653,7 +653,8 @@ run, each measurement in a process of its own. Times and memory are medians; `n_
 the mean over {seeds} seed(s), of the worst function value `f` and of `prec_obs`, for
 one chain, divided by the printed `MCMC elapsed time`, warm-up and compilation included.
 A ratio is that to the textbook: for times and memory, less is better; for `n_eff` a
-second, more is. The row of the leapfrog step contains what a draw costs beside its steps.
+second, more is. The row of the leapfrog step contains what a draw costs beside its
+steps.
 """
 
 SECTION = """
