@@ -67,7 +67,7 @@ from numpyro.infer import MCMC, NUTS
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
     # Only for speed: XLA compiles sums of up to 4096 products in all into NUTS' inner
-    # loop, in half the time of a matrix product. Beyond, the matrix product is faster.
+    # loop, where they take half the time of a matrix product. Beyond, that is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
     return w.T @ z

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -44,6 +45,13 @@ def peak_gib(stderr):
     word, kib = stderr.split()
     assert word == "peak", stderr
     return int(kib) / 2**20
+
+
+def edges(band, at):
+    """The lower and the upper edge of a band of bnn.plot at x in ``at``, each (n,)."""
+    corners = band.get_paths()[0].vertices  # along the lower edge and back
+    y = [corners[np.isclose(corners[:, 0], x), 1] for x in at]
+    return np.array([v.min() for v in y]), np.array([v.max() for v in y])
 
 
 @pytest.fixture(scope="session")

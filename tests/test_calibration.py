@@ -16,6 +16,7 @@ from calibration import (
     plot,
     simulate,
 )
+from conftest import edges
 
 import bnn
 
@@ -85,9 +86,7 @@ def test_the_interval_that_the_script_draws_covers_90_percent_of_new_data(replic
         fig = bnn.plot(X, Y, X_NEW, f_new, *one_chain)
         band = fig.axes[0].collections[0]
         assert band.get_label() == "90 % of observations"
-        corners = band.get_paths()[0].vertices
-        at = [corners[np.isclose(corners[:, 0], x), 1] for x in X_NEW[:, 1]]
-        low, high = [min(y) for y in at], [max(y) for y in at]
+        low, high = edges(band, X_NEW[:, 1])
         covered.append((low <= Y_new[:, 0]) & (Y_new[:, 0] <= high))  # (5,)
         plt.close(fig)
     coverage = np.mean(covered, axis=0)  # (5,): at each of the new inputs

@@ -7,7 +7,7 @@ import pickle
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, edges
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 import bnn
@@ -165,13 +165,8 @@ def test_the_drawn_band_holds_96_percent_of_new_data_on_the_page_as_the_page_say
         posterior(1),
     )
     band = bnn.plot(X, Y, X_test, f_test, f_draws, Y_draws).axes[0].collections[0]
-    corners = band.get_paths()[0].vertices  # along the lower edge and back
-    x = X_test[:, 1]
-    low, high = (
-        np.array([side(corners[np.isclose(corners[:, 0], at), 1]) for at in x])
-        for side in [np.min, np.max]
-    )
-    inside = np.abs(x) <= 1
+    low, high = edges(band, X_test[:, 1])
+    inside = np.abs(X_test[:, 1]) <= 1
     # the noise on the scale of the standardised Y
     rng = np.random.RandomState(0)
     W, noise = 0.5 * rng.randn(3), 0.05 * rng.randn(100, 1)
