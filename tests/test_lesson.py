@@ -177,3 +177,18 @@ def test_the_advice_works_in_a_readers_own_code(capsys):
     advice = set(re.findall(r"\b(num_\w+|target_\w+)", out))
     assert advice == {"num_warmup", "num_samples", "num_chains", "target_accept_prob"}
     assert advice <= set(inspect.signature(bnn.run_inference).parameters)
+
+
+def test_a_higher_target_accept_prob_makes_smaller_steps():
+    X, Y, *_ = bnn.get_data(N=7)
+
+    def step(target):
+        few = dict(num_warmup=100, num_samples=4, progress_bar=False)
+        key = jax.random.key(0)
+        mcmc = bnn.run_inference(
+            bnn.model, key, X, Y, 2, target_accept_prob=target, **few
+        )
+        return mcmc.last_state.adapt_state.step_size
+
+    # step sizes after short warm-ups differ by tens of percent; here it is a half
+    assert step(0.99) < step(0.6) / 2
