@@ -57,6 +57,9 @@ def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_sc
     f, prec = re.findall(r"(?:data|prec_obs) +(\d\.\d+) +(\d+)\n", result.stdout)
     assert float(f[0]) <= 1.01 and float(prec[0]) <= 1.01
     assert int(f[1]) > 500 and int(prec[1]) > 500
+    # nearly all paths end at the cap, as the page says
+    (at_cap,) = re.findall(r"the cap of 1023 steps: (\d+) %", result.stdout)
+    assert int(at_cap) >= 90
     assert "Warning" not in result.stdout
     assert "one chain cannot show what it missed" in result.stdout
 
