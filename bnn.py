@@ -150,7 +150,7 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 
 
 class CompiledNUTS(NUTS):
-    """NUTS, its start compiled as a whole and not operation by operation.
+    """NUTS, its start and its records compiled as a whole, not operation by operation.
 
     With one chain, a first run is 3 seconds shorter.
     """
@@ -162,6 +162,9 @@ class CompiledNUTS(NUTS):
         if not isinstance(energy, jax.core.Tracer) and not np.all(np.isfinite(energy)):
             raise RuntimeError("no valid start was found: are X and Y finite?")
         return state
+
+    def postprocess_fn(self, *args):
+        return jax.jit(super().postprocess_fn(*args))
 
 
 def run_inference(
