@@ -269,6 +269,8 @@ def test_the_figure_stays_open_and_shows_what_it_promises(
     assert np.array_equal(by_label["true function"].get_ydata(), f_test[:, 0])
     assert by_label["true function"].get_linestyle() == "--"
     assert len(by_label["training data"].get_xdata()) == 7
+    ends = [line.get_xdata() for line in ax.lines if line.get_linestyle() == ":"]
+    assert np.array_equal(ends, [[-1, -1], [1, 1]])
     observations, functions = ax.collections
     area = {c: c.get_paths()[0].get_extents().height for c in ax.collections}
     assert area[functions] < area[observations]
