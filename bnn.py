@@ -41,7 +41,6 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from matplotlib.figure import Figure
 from numpyro import diagnostics, handlers
 from numpyro.infer import MCMC, NUTS
 
@@ -66,8 +65,8 @@ from numpyro.infer import MCMC, NUTS
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: XLA compiles sums of up to 4096 products in all into NUTS' inner
-    # loop, where they take half the time of a matrix product. Beyond, that is faster.
+    # Only for speed: up to 4096 products in all, a sum is compiled into NUTS' inner
+    # loop and takes half the time of a matrix product; beyond, the latter wins.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
     return w.T @ z
@@ -83,7 +82,7 @@ def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
     ``sample`` names an unknown and its distribution; with ``obs`` it is known: data.
-    ``deterministic`` records a value. ValueError for other shapes of Y.
+    ``deterministic`` records a value; ``plate``: independent. Other Y: ValueError.
     """
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
@@ -140,17 +139,18 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # Inference
 # ---------
 #
-# NUTS, the No-U-Turn Sampler, draws from the posterior. It pushes all unknowns in a
-# random direction and lets them roll over the landscape of the log posterior, with its
-# gradient as the force. Their path grows forwards and backwards in time, until its ends
-# begin to turn towards each other, it diverges or it has 1023 steps. The next draw is a
-# random point of it, and the next path starts there. So the draws form a *chain*, and
-# neighbours are alike; several chains are independent. During warm-up NUTS tunes its
-# step size and scales; those draws are thrown away.
+# NUTS, the No-U-Turn Sampler, draws from the posterior: each draw is a value for every
+# unknown. It pushes them all in a random direction and lets them roll over a landscape
+# that is low where the posterior is high; its gradient moves them. Their path grows
+# forwards and backwards in time, until its ends begin to turn towards each other, it
+# gets inaccurate (*diverges*) or it has 1023 steps. The next draw is a random point of
+# it, and the next path starts there. So the draws form a *chain*, and neighbours are
+# alike; several chains are independent. During warm-up NUTS tunes its step size and a
+# scale for each unknown; those draws are thrown away.
 
 
 class CompiledNUTS(NUTS):
-    """NUTS, its start and its records compiled as a whole, not operation by operation.
+    """NUTS whose first state and recorded values are each compiled as a whole.
 
     With one chain, a first run is 3 seconds shorter.
     """
@@ -183,7 +183,7 @@ def run_inference(
 
     ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H),
     w3 (S, D_H, 1), prec_obs (S,) and f (S, N, 1), where S = num_chains * num_samples.
-    RuntimeError if X or Y are not finite and there is one chain, or several in step.
+    If X or Y are not finite: RuntimeError, or an r_hat of nan from parallel chains.
     """
     # each device used draws an equal share of the chains: one, or several in step
     devices = jax.local_devices()
@@ -221,8 +221,8 @@ def run_inference(
 #
 # ``r_hat`` compares the halves of all chains, or of one: 1.00 if they agree. ``n_eff``
 # is how many independent draws the draws are worth. With few draws the worst of many
-# ``r_hat`` is above 1.01 by chance, too: with 200 draws of 10 independent numbers in
-# more than half of the cases.
+# ``r_hat`` is above 1.01 by chance, too, with 200 draws of 10 independent numbers in
+# more than half of the cases: then take more.
 
 
 def print_convergence(mcmc, draws=None):
@@ -246,9 +246,9 @@ def print_convergence(mcmc, draws=None):
 
     if divergences > 0:
         print("Note: where paths diverged, draws may be missing. If more than a few %")
-        print("did, compare with smaller steps: target_accept_prob=0.95.")
+        print("of paths did, compare with smaller steps: target_accept_prob=0.95.")
     if len(x) == 1:
-        print("Note: one chain cannot show what it missed; num_chains=4 can.")
+        print("Note: one chain cannot show what it missed; num_chains=4 may.")
     if not np.max(r_hats) <= 1.01:  # true for NaN, too
         print("Warning: r_hat is not below 1.01: the chains may not have converged.")
         print("Take a larger num_warmup and num_samples.")
@@ -278,8 +278,7 @@ def predict(model, rng_key, samples, X, D_H):
 def for_all_draws(function, rng_key, draws):
     """Return ``function(key, draw)`` of each draw, in NumPy; arrays are (C, S, ...)."""
     keys = jax.random.split(rng_key, draws["prec_obs"].shape)  # (C, S)
-    one_chain = jax.vmap(function)
-    results = jax.lax.map(lambda chain: one_chain(*chain), (keys, draws))
+    results = jax.lax.map(lambda chain: jax.vmap(function)(*chain), (keys, draws))
     return jax.device_get(jax.block_until_ready(results))
 
 
@@ -318,11 +317,10 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # Faster: integrate out the output layer
 # --------------------------------------
 #
-# Skip this at first: ``--marginalize`` gives the same posterior, a small network's in
-# less time. Given the rest (``w1``, ``w2``, ``prec_obs``), the network is a linear
-# regression of ``Y`` on the second hidden layer, and ``w3`` are its coefficients. So
-# their posterior is known exactly: a normal distribution q. NUTS can leave them out,
-# and needs
+# Skip this at first: ``--marginalize`` gives the same posterior, often in less time.
+# Given the rest (``w1``, ``w2``, ``prec_obs``), ``w3`` are the coefficients of a linear
+# regression of ``Y`` on the second hidden layer. So their posterior is known exactly: a
+# normal distribution q. NUTS can leave them out, and needs
 #
 # .. math::
 #
@@ -330,17 +328,17 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 #    - \mathrm{KL}(q \,\|\, \mathrm{Normal}(0, 1)).
 #
 # For any other q the right side is less, the *ELBO* of variational inference; for the
-# exact one it is equal, and highest. At the top a small change of q changes nothing, so
-# the gradient may hold q fixed. NUTS then takes about a third of the steps; afterwards
-# each draw gets its ``w3`` from q.
+# exact one it is equal, and highest. At the top a small change of q changes nothing to
+# first order, so the gradient may hold q fixed. NUTS then takes about a third of the
+# steps; afterwards each draw gets its ``w3`` from q.
 
 
 def conditional(z, Y, prec_obs):
     """Return m (D_H, 1), C (D_H, D_H), e: given the rest, w3 is Normal(m, C C^T).
 
     z is the second hidden layer (D_H, N), Y is (N, 1); e (D_H + 1, N) holds C^T z and
-    the residuals of m. Method: Gram-Schmidt on z and Y, where the prior counts as D_H
-    data, w3 of 0 with noise of 1; twice, as rounding leaves it not quite orthogonal.
+    the residuals of m. Method: Gram-Schmidt on z and Y; the prior counts as D_H more
+    data (z is 1, Y is 0, noise 1); twice, as rounding leaves it not quite orthogonal.
     """
     D_H, N = z.shape
     data = jnp.sqrt(prec_obs) * jnp.vstack([z, Y.T])  # (D_H + 1, N)
@@ -365,11 +363,10 @@ def marginal_model(X, Y, D_H):
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
     z2 = hidden(X, w1, w2)  # (D_H, N)
-    fixed = jax.lax.stop_gradient((z2, Y, prec_obs))
-    m, C, e = conditional(*fixed)  # q
+    m, C, e = conditional(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
 
     # E_q |Y - f|^2 is the sum of e^2. What is added is 0 and brings the gradient of z2.
-    e += linear(jnp.hstack([C, -m]), z2 - fixed[0])
+    e += linear(jnp.hstack([C, -m]), z2 - jax.lax.stop_gradient(z2))
     log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(e**2))
     KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
     numpyro.factor("log p(Y | rest)", log_lik - KL)
@@ -388,8 +385,7 @@ def draw_w3(rng_key, samples, X, Y):
 # ------------
 #
 # Flags, devices and files, nothing about BNNs: skip it, and leave it behind when you
-# copy, but for ``use_device``: speed on a CPU, precision on a GPU. Flags are checked
-# before anything is computed: no one should wait for a run that must fail.
+# copy, but for ``use_device``: speed on a CPU, precision on a GPU.
 
 NUMBERS = {  # default, lowest, highest, what it means
     "-n --num-samples": (2000, 4, 7 * 10**6, "draws a chain"),
@@ -403,12 +399,9 @@ NUMBERS = {  # default, lowest, highest, what it means
 
 def parse_args(argv):
     """Return the settings, or exit with status 2 and one line that says why."""
-    parser = argparse.ArgumentParser(
-        prog="bnn.py",
-        description="Sample a Bayesian neural network with NUTS, plot its predictions.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = argparse.ArgumentParser(prog="bnn.py", allow_abbrev=False)
+    parser.description = "Sample a Bayesian neural network with NUTS, plot predictions."
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     line = "bnn.py: error: {} (see --help)\n"  # argparse would print its usage as well
     parser.error = lambda text: parser.exit(2, line.format(" ".join(text.split())))
     add = parser.add_argument
@@ -439,28 +432,27 @@ def parse_args(argv):
 
 def picture(text):
     """An argparse type: a path where a picture can be written."""
-    target = os.path.realpath(text)
-    formats = set(Figure().canvas.get_supported_filetypes()) - {"pgf"}  # needs LaTeX
+    path = pathlib.Path(text)
+    formats = plt.Figure().canvas.get_supported_filetypes().keys() - {"pgf"}  # LaTeX's
+    if path.suffix[1:].lower() not in formats:
+        known = ", ".join(sorted(formats))
+        raise argparse.ArgumentTypeError(f"the suffix of {text!r} is none of {known}")
     try:
-        if pathlib.Path(text).suffix[1:].lower() not in formats:
-            raise OSError(0, f"the suffix is none of {', '.join(sorted(formats))}")
-        tempfile.TemporaryFile(dir=os.path.dirname(target)).close()
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(text))).close()
         with contextlib.suppress(FileNotFoundError):  # it may be the first one
-            open(target, "r+b").close()
+            path.open("r+b").close()
     except OSError as error:
-        reason = f"cannot write the picture {text!r}: {error.strerror or error}"
+        reason = f"cannot write {text!r}: {error.strerror}"
         raise argparse.ArgumentTypeError(reason) from None
-    return pathlib.Path(text)
+    return path
 
 
 def use_device(device, num_chains):
-    """Choose where JAX computes; on a CPU, make a host device a chain, if up to 1024.
-
-    JAX reads this at its first computation. RuntimeError if there is no such device.
-    """
+    """Choose where JAX computes, before it first does; RuntimeError if it cannot."""
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
     if device == "cpu":
-        host_devices = num_chains if num_chains <= 1024 else 1  # JAX cannot make 4096
+        # one host device a chain is fastest, but JAX cannot make thousands
+        host_devices = num_chains if num_chains <= 1024 else 1
         flags = [
             f"--xla_force_host_platform_device_count={host_devices}",
             # compile NUTS' inner loop, of up to 250 kB, as one function
@@ -470,15 +462,9 @@ def use_device(device, num_chains):
             os.environ.get("XLA_FLAGS", ""),  # the last flag wins: the user's own
         ]
         os.environ["XLA_FLAGS"] = " ".join(flags)
-    else:  # by default they round factors to 8 or 11 bits, too few for NUTS
+    else:  # TPUs and NVIDIA GPUs round factors to 8 and 11 bits: too few for NUTS
         jax.config.update("jax_default_matmul_precision", "highest")
     jax.devices(device)
-
-
-def wants_progress_bar():
-    """Return whether someone watches: in a notebook or a terminal, not in a gallery."""
-    terminal = all(f is not None and f.isatty() for f in (sys.stdout, sys.stderr))
-    return "get_ipython" in globals() or (terminal and "__file__" in globals())
 
 
 def save(fig, path):
@@ -512,8 +498,6 @@ def run_as_command(main):
 # %%
 # Run it
 # ------
-#
-# The steps above, one after the other.
 
 
 def main(argv=None):
@@ -523,9 +507,12 @@ def main(argv=None):
     X, Y, X_test, f_test = get_data(N=args.num_data)
     keys = jax.random.split(jax.random.key(args.seed), 3)
 
+    # a progress bar where someone watches: in a terminal or a notebook, not a gallery
+    terminal = "__file__" in globals() and os.isatty(1) and os.isatty(2)
+    progress_bar = terminal or "get_ipython" in globals()
     start = time.perf_counter()
     sampled = marginal_model if args.marginalize else model
-    mcmc = run_inference(sampled, keys[0], X, Y, D_H, *sizes, wants_progress_bar())
+    mcmc = run_inference(sampled, keys[0], X, Y, D_H, *sizes, progress_bar)
     draws = jax.device_get(mcmc.get_samples(group_by_chain=True))  # each (C, S, ...)
     if args.marginalize:
         draws = for_all_draws(
@@ -558,7 +545,7 @@ if __name__ == "__main__":
 # ------------
 #
 # **The first table** has a row for each unknown: mean, standard deviation and median of
-# its draws, the shortest interval that holds 90 % of them (from 5.0% to 95.0%),
+# its draws, the shortest interval that holds 90 % of them (columns 5.0% and 95.0%),
 # ``n_eff`` and ``r_hat``. Look past the weights, because of the mirror images.
 #
 # **Its row prec_obs** says by a mean of 18 that the noise has a standard deviation of
@@ -567,16 +554,16 @@ if __name__ == "__main__":
 # does not fit: Gamma(3, 1) expects a precision near 3 and gives one above 18 a chance
 # of 3 in a million, and 100 points do not outweigh that. Even with f known exactly the
 # mean would be 18.4. So the wide band holds about 96 % of new data from this curve,
-# within the data; over data from the model it is 90 % on average.
+# between the dotted lines; averaged over data sets from the model itself, it is 90 %.
 #
 # **The second table** is the one to trust: the worst ``r_hat`` should be at most 1.01
 # and the worst ``n_eff`` at least 400. One chain compares only its own halves; to see
 # that none got stuck in a region of its own, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow accurately. The 1 % or so
-# here did no visible harm: Stan's NUTS, with 2 %, and ``--marginalize`` find the same
-# posterior. Nearly all paths reach the cap of 1023 steps; that costs independence, so
-# ``n_eff``, and not correctness.
+# here did no visible harm: another program, Stan, with 2 %, and ``--marginalize`` find
+# the same posterior. Nearly all paths reach the cap of 1023 steps; that costs
+# independence, so ``n_eff``, and not correctness.
 #
 # **The picture**: the bands follow the data as far as the data go. Beyond the dotted
 # lines they open up: there the network knows that it does not know.
@@ -590,7 +577,7 @@ if __name__ == "__main__":
 #   ``hidden``, and compute one more layer there; ``marginal_model``, ``draw_w3``
 #   likewise.
 # * *A GPU*: ``python bnn.py --device gpu --num-chains 64``. One chain of a small
-#   network keeps a CPU busy, not a GPU; that takes many chains or a large network.
+#   network keeps a CPU busy; a GPU needs many chains or a large network.
 #
 # References
 # ----------
