@@ -82,7 +82,8 @@ def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
     ``sample`` names an unknown and its distribution; with ``obs`` it is known: data.
-    ``deterministic`` records a value; ``plate``: independent. Other Y: ValueError.
+    ``deterministic`` records a value, and ``plate`` says that data are independent.
+    ValueError for other shapes of Y.
     """
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
