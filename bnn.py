@@ -184,7 +184,7 @@ def run_inference(
 
     ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H),
     w3 (S, D_H, 1), prec_obs (S,) and f (S, N, 1), where S = num_chains * num_samples.
-    If X or Y are not finite: RuntimeError, or an r_hat of nan from parallel chains.
+    If X or Y are not finite: RuntimeError, or parallel chains of divergences alone.
     """
     # each device used draws an equal share of the chains: one, or several in step
     devices = jax.local_devices()
