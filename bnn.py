@@ -339,7 +339,7 @@ def conditional(z, Y, prec_obs):
 
     z is the second hidden layer (D_H, N), Y is (N, 1); e (D_H + 1, N) holds C^T z and
     the residuals of m. Method: Gram-Schmidt on z and Y; the prior counts as D_H more
-    data (z is 1, Y is 0, noise 1); twice, as rounding leaves it not quite orthogonal.
+    data (z the identity, Y 0, noise 1); twice, as rounding leaves it not orthogonal.
     """
     D_H, N = z.shape
     data = jnp.sqrt(prec_obs) * jnp.vstack([z, Y.T])  # (D_H + 1, N)
