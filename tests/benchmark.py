@@ -686,6 +686,7 @@ ratio is that of `--marginalize` to the plain model.
 compilation included, the mean over {seeds} seed(s). Each peer has its own natural
 formulation: PyMC and nutpie a PyMC model with rows for data; BlackJAX a log density in
 plain JAX, written by hand, with rows for data, matrix products and `log(prec_obs)`.
+PyMC 6 has nutpie sample its model, where nutpie is installed.
 
 {peers}
 
