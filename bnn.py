@@ -142,7 +142,7 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 #
 # NUTS, the No-U-Turn Sampler, draws from the posterior: each draw is a value for every
 # unknown. It pushes them all in a random direction and lets them roll over a landscape
-# that is low where the posterior is high; its gradient moves them. Their path grows
+# that is low where the posterior is high; its slope is the force. Their path grows
 # forwards and backwards in time, until its ends begin to turn towards each other, it
 # gets inaccurate (*diverges*) or it has 1023 steps. The next draw is a random point of
 # it, and the next path starts there. So the draws form a *chain*, and neighbours are
@@ -184,7 +184,7 @@ def run_inference(
 
     ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H),
     w3 (S, D_H, 1), prec_obs (S,) and f (S, N, 1), where S = num_chains * num_samples.
-    If X or Y are not finite: RuntimeError, or parallel chains of divergences alone.
+    If X or Y are not finite: RuntimeError, or parallel chains that only diverge.
     """
     # each device used draws an equal share of the chains: one, or several in step
     devices = jax.local_devices()
@@ -222,8 +222,8 @@ def run_inference(
 #
 # ``r_hat`` compares the halves of all chains, or of one: 1.00 if they agree. ``n_eff``
 # is how many independent draws the draws are worth. With few draws the worst of many
-# ``r_hat`` is above 1.01 by chance, too, with 200 draws of 10 independent numbers in
-# more than half of the cases: then take more.
+# ``r_hat`` is above 1.01 by chance, too: with 200 draws of 10 independent numbers, in
+# more than half of the cases. Then take more draws.
 
 
 def print_convergence(mcmc, draws=None):
@@ -434,7 +434,8 @@ def parse_args(argv):
 def picture(text):
     """An argparse type: a path where a picture can be written."""
     path = pathlib.Path(text)
-    formats = plt.Figure().canvas.get_supported_filetypes().keys() - {"pgf"}  # LaTeX's
+    formats = set(plt.Figure().canvas.get_supported_filetypes())
+    formats.discard("pgf")  # it needs LaTeX
     if path.suffix[1:].lower() not in formats:
         known = ", ".join(sorted(formats))
         raise argparse.ArgumentTypeError(f"the suffix of {text!r} is none of {known}")
@@ -452,7 +453,7 @@ def use_device(device, num_chains):
     """Choose where JAX computes, before it first does; RuntimeError if it cannot."""
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
     if device == "cpu":
-        # one host device a chain is fastest, but JAX cannot make thousands
+        # one host device a chain is fastest, but JAX cannot make 4096
         host_devices = num_chains if num_chains <= 1024 else 1
         flags = [
             f"--xla_force_host_platform_device_count={host_devices}",
@@ -472,7 +473,7 @@ def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
     target = path.resolve()  # a link stays, what it points to is replaced
     part = target.with_name(f".bnn-{os.getpid()}{path.suffix}")
-    content = io.BytesIO()  # a full disk confuses matplotlib's PDF writer
+    content = io.BytesIO()  # on a full disk, matplotlib's PDF writer hides the OSError
     fig.savefig(content, format=path.suffix[1:], dpi=150)
     try:
         part.write_bytes(content.getvalue())
