@@ -1,7 +1,7 @@
 """Does NUTS find the posterior that Stan found, from every chain?"""
 
+import hashlib
 import json
-import pathlib
 import pickle
 
 import jax
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, edges
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from test_model import TOLERANCE, log_density_bnn
 
 import bnn
 
-REFERENCE = json.loads(
-    (pathlib.Path(__file__).parent / "reference_posterior.json").read_text()
-)
+STAN = ROOT / "tests/reference"
+REFERENCE = json.loads((STAN / "posterior.json").read_text())
 
 
 def ess(x):
@@ -93,6 +93,19 @@ def test_mean_squares_of_the_weights_agree_with_stan(draws):
     reference = REFERENCE["weight_second_moments"]
     by_layer = {k: v.reshape(*v.shape[:2], -1).mean(axis=2) for k, v in squares.items()}
     assert_agrees([(name, by_layer[name], reference[name]) for name in by_layer])
+
+
+def test_the_log_density_is_that_of_stans_program_at_the_stored_points():
+    X, Y, *_ = bnn.get_data()
+    for point in REFERENCE["log_density"]:
+        ours = log_density_bnn(X, Y, point["parameters"], 5)
+        np.testing.assert_allclose(ours, point["value"], **TOLERANCE)
+
+
+def test_stans_program_is_the_one_that_was_sampled():
+    program = (STAN / "bnn.stan").read_text()
+    checksum = hashlib.sha256(program.encode()).hexdigest()
+    assert checksum == REFERENCE["sha256_of_bnn_stan"], "run posterior.py"
 
 
 def test_four_chains_are_drawn_in_parallel_on_four_host_devices(capsys, posterior):
