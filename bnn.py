@@ -27,7 +27,6 @@ printed diagnostics to believe, and predict with every draw.
 """
 
 import argparse
-import contextlib
 import io
 import os
 import pathlib
@@ -35,6 +34,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from functools import partial
 
 import jax
@@ -43,7 +43,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from numpyro import diagnostics, handlers
 from numpyro.infer import MCMC, NUTS
 
@@ -198,28 +198,38 @@ def run_inference(
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{name} must be finite, and it has NaN or infinity")
 
-    # each device used draws an equal share of the chains
+    # Each device used draws an equal share of the chains. For one device, and for one
+    # chain a device, NumPyro has methods with a progress bar.
     devices = jax.local_devices()
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
-    chain_method = "parallel" if used == num_chains else "vectorized"
+    methods = {1: "vectorized", num_chains: "parallel"}
     chains = f"{num_chains} chain(s) on {used} of {len(devices)} device(s)"
     draws = f"{num_warmup} + {num_samples} draws each"
     print(f"NUTS on {jax.default_backend()}: {chains}, {draws}", flush=True)
-    if chain_method == "vectorized":
-        mesh = Mesh(devices[:used], "chains")
-        sharding = NamedSharding(mesh, PartitionSpec("chains"))
-        rng_key = jax.device_put(jax.random.split(rng_key, num_chains), sharding)
     mcmc = MCMC(
         CompiledNUTS(model, target_accept_prob=target_accept_prob),
         num_warmup=num_warmup,
         num_samples=num_samples,
         num_chains=num_chains,
-        chain_method=chain_method,
-        progress_bar=progress_bar,
+        chain_method=methods.get(used, partial(share_chains, used)),
+        progress_bar=progress_bar and used in methods,
     )
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
     jax.block_until_ready(mcmc.get_samples(group_by_chain=True))  # until it is done
     return mcmc
+
+
+def share_chains(num_devices, one_chain):
+    """A ``chain_method`` of MCMC: each device draws its chains in a loop of its own."""
+    # a CPU is faster with one after the other, as none waits for a longer path
+    one_by_one, at_once = partial(jax.lax.map, one_chain), jax.vmap(one_chain)
+    share = one_by_one if jax.default_backend() == "cpu" else at_once
+    mesh, axis = (
+        Mesh(jax.local_devices()[:num_devices], "chains"),
+        PartitionSpec("chains"),
+    )
+    shard = partial(jax.shard_map, mesh=mesh, in_specs=axis, out_specs=axis)
+    return jax.jit(shard(share, check_vma=False))
 
 
 # %%
@@ -279,9 +289,9 @@ def print_convergence(mcmc, draws=None):
 #
 # To predict with *one* posterior draw, hold the weights and the noise's precision at
 # that draw and run the model without ``Y``: it computes f and samples new observations,
-# noise included. ``jax.vmap`` turns that into a prediction with all draws of a chain at
-# once, and ``jax.lax.map`` takes one chain after the other, to save memory. Random
-# numbers come from keys; each draw has its own, so that no two share their noise.
+# noise included. ``jax.lax.map`` does that with every draw: in batches, to save memory,
+# and in a batch with all at once, as ``jax.vmap`` does. Random numbers come from keys;
+# each draw has its own, so that no two share their noise.
 
 
 def predict(model, rng_key, draw, X, D_H):
@@ -293,9 +303,11 @@ def predict(model, rng_key, draw, X, D_H):
 
 def for_all_draws(function, rng_key, draws):
     """Return ``function(key, draw)`` of each draw, in NumPy; arrays are (C, S, ...)."""
-    keys = jax.random.split(rng_key, draws["prec_obs"].shape)  # (C, S)
-    results = jax.lax.map(lambda chain: jax.vmap(function)(*chain), (keys, draws))
-    return jax.device_get(jax.block_until_ready(results))
+    C, S = draws["prec_obs"].shape
+    keys = jax.random.split(rng_key, (C, S))
+    flat = jax.tree.map(lambda x: x.reshape(C * S, *x.shape[2:]), (keys, draws))
+    found = jax.lax.map(lambda pair: function(*pair), flat, batch_size=100)
+    return jax.tree.map(lambda x: x.reshape(C, S, *x.shape[1:]), jax.device_get(found))
 
 
 # %%
@@ -437,15 +449,11 @@ def parse_args(argv):
     gib = 4 * args.num_chains * (args.num_samples * draw + step) / 2**30
     if gib > 32:
         sizes = "--num-samples, --num-chains, --num-data, --num-hidden"
-        parser.error(f"{sizes}: the results alone take {gib:.0f} GiB, more than 32")
+        parser.error(f"{gib:.0f} GiB of results are more than 32: lower {sizes}")
     try:
         use_device(args.device, args.num_chains)
-    except RuntimeError:
-        chip, extra = {"gpu": ("an NVIDIA GPU", "cuda13"), "tpu": ("a TPU", "tpu")}[
-            args.device
-        ]
-        install = f'for {chip}: pip install "jax[{extra}]>=0.7.2,<0.13"'
-        parser.error(f"argument --device: JAX finds no {args.device}; {install}")
+    except RuntimeError as error:
+        parser.error(f"argument --device: {error}")
     return args
 
 
@@ -466,36 +474,57 @@ def picture(text):
     path = pathlib.Path(text)
     formats = plt.Figure().canvas.get_supported_filetypes().keys() - {"pgf"}  # LaTeX
     if path.suffix[1:].lower() not in formats:
-        known = ", ".join(sorted(formats))
-        raise argparse.ArgumentTypeError(f"the suffix of {text!r} is none of {known}")
-    try:  # to make a file in this folder, and to open an earlier picture for writing
-        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(text))).close()
-        with contextlib.suppress(FileNotFoundError):
+        raise argparse.ArgumentTypeError(f"{text!r} ends on none of {sorted(formats)}")
+    try:  # to make a file of such a name, and to open an earlier picture for writing
+        folder = os.path.dirname(os.path.realpath(text))
+        tempfile.NamedTemporaryFile(dir=folder, suffix=path.name).close()
+        if path.exists():
             path.open("r+b").close()
     except OSError as error:
-        reason = f"cannot write {text!r}: {error.strerror}"
-        raise argparse.ArgumentTypeError(reason) from None
+        raise argparse.ArgumentTypeError(f"{text!r}: {error.strerror}") from None
     return path
 
 
 def use_device(device, num_chains):
-    """Choose where JAX computes, before it first does; RuntimeError if it cannot."""
+    """Choose where JAX computes, for all of the process; call it before JAX first does.
+
+    It changes JAX's ``jax_platforms``, and on a GPU or TPU
+    ``jax_default_matmul_precision``. RuntimeError, and no change, if it cannot.
+    """
+    platforms, given = jax.config.jax_platforms, os.environ.get("XLA_FLAGS", "")
+    user_flags = pathlib.Path(given).read_text() if os.path.isfile(given) else given
+    # one host device a chain is fastest, but JAX cannot make 4096
+    host_devices = num_chains if num_chains <= 1024 else 1
+    flags = [
+        f"--xla_force_host_platform_device_count={host_devices}",
+        # compile a loop that reads and writes up to 250 kB as one function
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
+        # LLVM's first level: it compiles 1 s sooner, and the loop is as fast
+        "--xla_backend_optimization_level=1",
+        user_flags,  # the last flag wins
+    ]
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
     if device == "cpu":
-        # one host device a chain is fastest, but JAX cannot make 4096
-        host_devices = num_chains if num_chains <= 1024 else 1
-        flags = [
-            f"--xla_force_host_platform_device_count={host_devices}",
-            # compile a loop that reads and writes up to 250 kB as one function
-            "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
-            # LLVM's first level: it compiles 1 s sooner, and the loop is as fast
-            "--xla_backend_optimization_level=1",
-            os.environ.get("XLA_FLAGS", ""),  # the last flag wins: the user's own
-        ]
         os.environ["XLA_FLAGS"] = " ".join(flags)
-    else:  # by default, TPUs and NVIDIA GPUs may round factors to 8 and 11 bits
+    backend = jax.default_backend()  # here JAX starts, and reads the flags
+    os.environ.pop("XLA_FLAGS", None)  # they are not for child processes
+    os.environ.update({"XLA_FLAGS": given} if given else {})
+    if backend != device:
+        jax.config.update("jax_platforms", platforms)
+        install = 'for an NVIDIA GPU: pip install "jax[cuda13]>=0.7.2,<0.13"; for a TPU: "jax[tpu]>=0.7.2,<0.13"'
+        raise RuntimeError(
+            f"JAX computes on {backend} and finds no {device}; {install}"
+        )
+    found = jax.local_device_count()
+    if (
+        device != "cpu"
+    ):  # by default, TPUs and NVIDIA GPUs may round factors to 8 or 11 bits
         jax.config.update("jax_default_matmul_precision", "highest")
-    jax.devices(device)
+    elif found < host_devices and "device_count" not in user_flags:
+        started = (
+            f"JAX has started already, with {found} device(s) for {num_chains} chains"
+        )
+        warnings.warn(f"{started}: restart the session to have more", stacklevel=2)
 
 
 def save(fig, path):
