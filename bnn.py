@@ -15,15 +15,14 @@ Bayesian neural network
 
 A neural network that was trained as usual has one set of weights and answers with one
 curve. A *Bayesian* neural network (BNN) weighs all sets of weights by how probable the
-data make them. This is the *posterior*; draws from it answer with a cloud of curves:
-narrow where there are data, wide where there are none.
+data make them: this is the *posterior*. Draws from it are a cloud of curves, narrow
+where there are data and wide where there are none.
 
 .. image:: images/sphx_glr_bnn_001.png
-   :alt: Data, the true curve and 20 draws of it, that spread where the data end
+   :alt: Noisy data, the curve behind them, and 20 curves that part where the data end
 
-Here a network with two hidden layers learns a curve from 100 noisy points. You will see
-how to write it down as a model, sample its posterior with NUTS, tell which of the
-printed diagnostics to believe, and predict with every draw.
+You will see how to write the model, sample its posterior, tell which of the printed
+diagnostics to believe, and predict with every draw.
 """
 
 import argparse
@@ -51,8 +50,8 @@ from numpyro.infer import MCMC, NUTS
 # The model
 # ---------
 #
-# Before there are any data (this is the *prior*), every weight is standard normal. The
-# noise has an unknown precision, which is one over its variance:
+# Before there are data, every weight is standard normal; this is the *prior*. The noise
+# has an unknown precision, which is one over its variance:
 #
 # .. math::
 #
@@ -61,8 +60,8 @@ from numpyro.infer import MCMC, NUTS
 #    \mathrm{prec\_obs} &\sim \mathrm{Gamma}(3, 1) \\
 #    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
 #
-# This prior does not shrink as layers get wider: with more hidden units, f gets wilder
-# and tanh saturates. So the number of units is a choice of prior, too.
+# With more units f gets wilder and tanh saturates, as the weights do not shrink: the
+# number of units is a choice of prior, too.
 
 
 def model(X, Y, D_H):
@@ -88,14 +87,12 @@ def model(X, Y, D_H):
     # the likelihood: N independent data, with noise of precision prec_obs
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
     with numpyro.plate("data", N):
-        Y_dist = dist.Normal(f, 1.0 / jnp.sqrt(prec_obs)).to_event(1)  # (N, 1)
-        numpyro.sample("Y", Y_dist, obs=Y)  # (N, 1)
+        numpyro.sample("Y", dist.Normal(f, 1 / jnp.sqrt(prec_obs)).to_event(1), obs=Y)
 
 
 # %%
-# The code computes the transpose of each layer, so that the data lie on the *last*
-# axis. It is the same network; but a processor is fastest along the axis that is
-# contiguous in memory, and there are many data and few units.
+# Each layer is computed as its transpose: data lie on the *last* axis, along which a
+# processor is fastest, as there are many data and few units.
 
 
 def hidden(X, w1, w2):
@@ -107,8 +104,8 @@ def hidden(X, w1, w2):
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
     # Only for speed: few products are summed within the loop that needs them, where a
-    # matrix product is a call. On a CPU the loop of the sampler then takes 0.2 to 0.6
-    # of the time; from about 4096 products on, the matrix product is faster.
+    # matrix product is a call. On a CPU a step of the sampler then takes 0.2 to 0.6 of
+    # the time; beyond about 4096 products, the matrix product is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
     return w.T @ z
@@ -118,12 +115,11 @@ def linear(w, z):
 # The data
 # --------
 #
-# A wiggly curve in one input :math:`x`: a parabola and a wave. The network gets the
-# features :math:`1, x, x^2`, of which the parabola is made. The column of ones is
-# needed: it makes ``w1[0]`` the bias of the first layer. Without it, f would be 0 where
-# all other features are, at :math:`x = 0`; and of :math:`x` alone the network could
-# only make odd functions, :math:`f(-x) = -f(x)`. The test inputs reach beyond the
-# training inputs, because that is where a BNN earns its keep.
+# A wiggly curve in one input :math:`x`: a parabola plus a wave. The network gets the
+# features :math:`1, x, x^2`, of which the parabola is made. The ones are needed: they
+# make ``w1[0]`` the bias of the first layer. Without them f would be 0 at :math:`x = 0`
+# and, with :math:`x` as the only feature, odd: :math:`f(-x) = -f(x)`. The test inputs
+# reach beyond the training inputs, because that is where a BNN earns its keep.
 
 
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
@@ -156,9 +152,30 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # computed in *leapfrog steps*, forwards and backwards in time, until its ends begin to
 # turn towards each other, it gets inaccurate (*diverges*) or it has 1023 steps. The
 # next draw is a point of it, chosen at random with weights, and the next path starts
-# there. So the draws form a *chain*, and each depends on the one before; several chains
-# are independent. During warm-up NUTS tunes its step size and a scale for each unknown;
-# those draws are thrown away.
+# there: the draws form a *chain*. Several chains are independent. In a *warm-up*, whose
+# draws are thrown away, NUTS tunes its step size and a scale for each unknown.
+
+
+def check_data(X, Y):
+    """Return X (N, D_X) and Y (N, 1) as arrays, and print what would spoil the fit.
+
+    ValueError that names the array if it does not hold finite numbers in this shape.
+    """
+    arrays = {"X": X, "Y": Y}
+    for name, values in arrays.items():
+        try:
+            arrays[name] = np.asarray_chkfinite(values, jnp.result_type(float))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must hold finite numbers: {error}") from None
+    X, Y = arrays.values()
+    if X.ndim != 2 or Y.shape != (len(X), 1):
+        raise ValueError(f"X must be (N, D_X), Y (N, 1), not {X.shape} and {Y.shape}")
+    size, mean, sd = np.max(np.abs(X)), np.mean(Y), np.std(Y)
+    if size > 10 or abs(mean) > 1 or not 1 / 3 <= sd <= 3:
+        print(f"Note: X reaches {size:.3g}, Y is {mean:.3g} +- {sd:.3g}: standardise.")
+    if not np.any(np.all(X == X[0], axis=0) & (X[0] != 0)):
+        print("Note: X has no column of ones, so that the network has no biases.")
+    return X, Y
 
 
 class CompiledNUTS(NUTS):
@@ -194,10 +211,7 @@ def run_inference(
     and f (S, N, 1). ValueError if X or Y is not finite. Call ``use_device`` first:
     without it all chains share one device of a CPU, and a GPU rounds too coarsely.
     """
-    for name, array in {"X": X, "Y": Y}.items():
-        if not np.all(np.isfinite(array)):
-            raise ValueError(f"{name} must be finite, and it has NaN or infinity")
-
+    X, Y = check_data(X, Y)
     # Each device used draws an equal share of the chains. For one device, and for one
     # chain a device, NumPyro has methods with a progress bar.
     devices = jax.local_devices()
@@ -221,15 +235,12 @@ def run_inference(
 
 def share_chains(num_devices, one_chain):
     """A ``chain_method`` of MCMC: each device draws its chains in a loop of its own."""
-    # a CPU is faster with one after the other, as none waits for a longer path
-    one_by_one, at_once = partial(jax.lax.map, one_chain), jax.vmap(one_chain)
-    share = one_by_one if jax.default_backend() == "cpu" else at_once
-    mesh, axis = (
-        Mesh(jax.local_devices()[:num_devices], "chains"),
-        PartitionSpec("chains"),
-    )
-    shard = partial(jax.shard_map, mesh=mesh, in_specs=axis, out_specs=axis)
-    return jax.jit(shard(share, check_vma=False))
+    # on a CPU one after the other, so that none waits for another's longer path
+    on_cpu = jax.default_backend() == "cpu"
+    share = partial(jax.lax.map, one_chain) if on_cpu else jax.vmap(one_chain)
+    mesh = Mesh(jax.local_devices()[:num_devices], "chains")
+    specs = dict.fromkeys(["in_specs", "out_specs"], PartitionSpec("chains"))
+    return jax.jit(jax.shard_map(share, mesh=mesh, check_vma=False, **specs))
 
 
 # %%
@@ -240,18 +251,17 @@ def share_chains(num_devices, one_chain):
 # or swap two units of a layer, and the network computes the same function. So with 5
 # units a layer the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images;
 # every weight's true mean is 0, and its ``n_eff`` tells little more than how often the
-# chain happened to jump between them. What has to converge is what does not depend on
-# the names of the units: the function values ``f`` and the precision of the noise.
-# (Here f is looked at where the data are. Beyond them its ``n_eff`` was no lower.)
+# chain happened to jump between them. What has to converge does not depend on the names
+# of the units: the precision of the noise and the function values ``f``, here at the
+# training inputs. (At the test inputs the worst ``n_eff`` was the same.)
 #
-# ``r_hat`` compares the means of all chains' halves, or of one chain's: 1.00 if they
-# are equal. It does not see a difference in spread. ``n_eff`` is how many independent
-# draws would tell the mean as precisely; the edges of a 90 % interval are about twice
-# as uncertain. The bounds 1.01 and 400 are those of Vehtari et al. (2021), made for at
-# least four chains and for stricter forms of both, which ArviZ has. With few draws the
-# worst of many ``r_hat`` is above 1.01 by chance, too: of ten independent numbers, it
-# is in 6 of 10 runs of one chain with 200 draws, and in 4 of 100 runs of four such
-# chains. Then take more draws.
+# ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
+# if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
+# as precisely; the edges of a 90 % interval are about twice as uncertain. To ask for at
+# most 1.01 and at least 400 is the advice of Vehtari et al. (2021), for four chains or
+# more and stricter forms of both, which ArviZ has. With few draws some ``r_hat`` is
+# above 1.01 by chance: of ten independent numbers, in 6 of 10 runs of one chain of 200
+# draws, and in 1 of 25 runs of four such chains.
 
 
 def print_convergence(mcmc, draws=None):
@@ -261,21 +271,24 @@ def print_convergence(mcmc, draws=None):
     """
     draws = mcmc.get_samples(group_by_chain=True) if draws is None else draws
     extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
+    labels = {"f": "f at the training data", "prec_obs": "prec_obs"}
+    found = {labels[name]: np.asarray(draws[name]) for name in labels if name in draws}
+    if not found or extra["diverging"].shape[1] < 4:
+        raise ValueError("draws must hold f or prec_obs, and 4 or more of each chain")
     r_hats, n_effs = [], []
     print(f"{'What has to converge':>24} {'worst r_hat':>12} {'worst n_eff':>12}")
-    for name, label in {"f": "f at the training data", "prec_obs": "prec_obs"}.items():
-        values = np.asarray(draws[name])  # (C, S, ...)
+    for label, values in found.items():  # (C, S, ...)
         r_hats.append(np.max(diagnostics.split_gelman_rubin(values)))
         n_effs.append(np.min(diagnostics.effective_sample_size(values)))
         print(f"{label:>24} {r_hats[-1]:>12.3f} {n_effs[-1]:>12.0f}")
-    divergences = np.sum(extra["diverging"])
-    print(f"Number of divergences: {divergences}")
-    at_cap = np.mean(extra["num_steps"] == 1023)  # NUTS has a maximum tree depth of 10
-    print(f"Draws whose path reached the cap of 1023 steps: {100 * at_cap:.0f} %")
+    print(f"Number of divergences: {np.sum(extra['diverging'])}")
+    if "num_steps" in extra:  # NUTS has a maximum tree depth of 10
+        at_cap = 100 * np.mean(extra["num_steps"] == 1023)
+        print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
 
-    if divergences > 0:
+    if np.any(extra["diverging"]):
         print("Note: draws may be missing there; compare target_accept_prob=0.99.")
-    if len(draws["prec_obs"]) == 1:
+    if len(extra["diverging"]) == 1:
         print("Note: one chain cannot show what it missed; num_chains=4 may.")
     if not np.max(r_hats) <= 1.01:  # true for NaN, too
         print("Warning: r_hat above 1.01: take a larger num_warmup and num_samples.")
@@ -289,95 +302,90 @@ def print_convergence(mcmc, draws=None):
 #
 # To predict with *one* posterior draw, hold the weights and the noise's precision at
 # that draw and run the model without ``Y``: it computes f and samples new observations,
-# noise included. ``jax.lax.map`` does that with every draw: in batches, to save memory,
-# and in a batch with all at once, as ``jax.vmap`` does. Random numbers come from keys;
-# each draw has its own, so that no two share their noise.
+# noise included. ``jax.vmap`` does that with all chains at once and ``jax.lax.map`` in
+# batches of draws, to save memory. Random numbers come from keys; each draw has its
+# own, so that no two share their noise.
 
 
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, 1), at X (N, D_X) from ONE draw."""
     at_draw = handlers.condition(handlers.seed(model, rng_key), draw)
     trace = handlers.trace(at_draw).get_trace(X, None, D_H)
+    unknown = {k for k, v in trace.items() if v["type"] == "sample"} - {*draw, "Y"}
+    if unknown:  # they would come from the prior
+        raise ValueError(f"the draw lacks {unknown}; after marginal_model, see draw_w3")
     return trace["f"]["value"], trace["Y"]["value"]
 
 
 def for_all_draws(function, rng_key, draws):
     """Return ``function(key, draw)`` of each draw, in NumPy; arrays are (C, S, ...)."""
-    C, S = draws["prec_obs"].shape
-    keys = jax.random.split(rng_key, (C, S))
-    flat = jax.tree.map(lambda x: x.reshape(C * S, *x.shape[2:]), (keys, draws))
-    found = jax.lax.map(lambda pair: function(*pair), flat, batch_size=100)
-    return jax.tree.map(lambda x: x.reshape(C, S, *x.shape[1:]), jax.device_get(found))
+    keys = jax.random.split(rng_key, draws["prec_obs"].shape)  # (C, S)
+    in_batches = partial(jax.lax.map, lambda pair: function(*pair), batch_size=20)
+    return jax.device_get(jax.vmap(in_batches)((keys, draws)))
 
 
 # %%
 # The picture
 # -----------
 #
-# Two bands: at each :math:`x`, 90 % of the predicted *observations* fall into the wide
-# one, and 90 % of the posterior's *functions* run through the narrow one. The noise
-# makes the difference. A whole function, such as the thin lines, leaves the narrow band
-# somewhere more often than in 10 % of the cases, as each :math:`x` has a band of its
-# own. The dashed line is the curve from which the data were made.
+# At each :math:`x`, 90 % of the predicted *observations* fall into the wide band, and
+# 90 % of the posterior's *functions* run through the narrow one; the noise makes the
+# difference. A whole function, such as a thin line, leaves the narrow band somewhere in
+# more than 10 % of the cases. The dashed line is the curve behind the data.
 
 
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     """Plot data, truth and predictions; f_draws and Y_draws are (C, S, N_test, 1)."""
+    if X.shape[1] < 2:
+        raise ValueError(f"X must have x in column 1; it has shape {X.shape}")
     x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
-    Y_low, Y_high = np.quantile(Y_draws[..., 0], [0.05, 0.95], axis=(0, 1))  # (N_test,)
-    f_low, f_high = np.quantile(f_draws[..., 0], [0.05, 0.95], axis=(0, 1))  # (N_test,)
-    mean = np.mean(f_draws[..., 0], axis=(0, 1))  # (N_test,)
-    curves = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
-    curves = curves[:: -(-len(curves) // 20)]  # (20, N_test), from all chains
+    band = partial(np.quantile, q=[0.05, 0.95], axis=(0, 1, 3))  # -> (2, N_test)
+    f = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
+    curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test), of all chains
 
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
-    ax.fill_between(x_test, Y_low, Y_high, fc="#deebf7", label="90 % of observations")
-    ax.fill_between(x_test, f_low, f_high, fc="#9ecae1", label="90 % of functions f")
-    thin = ax.plot(x_test, curves.T, color="#2171b5", lw=0.4)
-    thin[0].set_label(f"{len(curves)} draws of f")
-    ax.plot(x_test, mean, color="#08306b", lw=2, label="mean prediction")
+    ax.fill_between(x_test, *band(Y_draws), fc="#deebf7", label="90 % of observations")
+    ax.fill_between(x_test, *band(f_draws), fc="#9ecae1", label="90 % of functions f")
+    ax.plot(x_test, curves.T, c="#2171b5", lw=0.4, label=["draws of f"] + 19 * [None])
+    ax.plot(x_test, np.mean(f, axis=0), c="#08306b", lw=2, label="mean prediction")
     ax.plot(x_test, f_test[:, 0], "k--", lw=1, label="true function")
-    ax.plot(x, Y[:, 0], "kx", ms=5, label="training data")
-    ax.axvline(x.min(), color="0.4", ls=":", label="training data end")
-    ax.axvline(x.max(), color="0.4", ls=":")
-    ax.set(xlabel="x", ylabel="Y", xlim=(x_test[0], x_test[-1]))
-    ax.set_title("Bayesian neural network: mean and 90 % intervals")
+    ax.plot(x, Y[:, 0], "kx", ms=min(5, 50 / len(x) ** 0.5), label="training data")
+    ax.axvline(x.min(), c="0.4", ls=":", label="training data end")
+    ax.axvline(x.max(), c="0.4", ls=":")
+    ax.set(title="Bayesian neural network", xlabel="x", ylabel="Y", xmargin=0)
     ax.legend(loc="lower center", ncols=2)
     return fig
 
 
 # %%
-# The results are at the end, beneath ``main``, and 'What you see' explains them. The
-# two rooms in between, 'Faster' and 'Command line', can be skipped.
+# The results are at the end, beneath ``main``, and explained there. The two rooms in
+# between can be skipped: 'Faster' and 'Command line'.
 #
 # Faster: integrate out the output layer
 # --------------------------------------
 #
 # ``--marginalize`` samples the same posterior, often in less time. Given the rest
-# (``w1``, ``w2``, ``prec_obs``), f is linear in ``w3``, so that ``Y`` and ``w3`` make a
-# Bayesian linear regression on the second hidden layer. The posterior q of ``w3`` is
-# then known exactly: a normal distribution. NUTS can leave ``w3`` out, and needs
+# (``w1``, ``w2``, ``prec_obs``), f is linear in ``w3``, whose posterior q is then normal
+# and known from linear regression. So NUTS can leave ``w3`` out:
 #
 # .. math::
 #
 #    \log p(Y \mid \mathrm{rest}) = \mathrm{E}_q[\log p(Y \mid w_3, \mathrm{rest})]
-#    - \mathrm{KL}(q \,\|\, \mathrm{Normal}(0, 1)).
+#    - \mathrm{KL}(q \,\|\, \mathrm{Normal}(0, 1)),
 #
-# :math:`\mathrm{E}_q` is the mean over q, and KL, the Kullback-Leibler divergence,
-# tells how far q is from the prior of ``w3``. With any other q, the right side is less
-# than the left: it is the evidence lower bound (*ELBO*) of variational inference, and
-# our q makes it highest. At the top a small change of q changes nothing to first order,
-# so the gradient may hold q fixed. NUTS then takes about a third of the steps;
-# afterwards each draw gets its ``w3`` from q.
+# where :math:`\mathrm{E}_q` is the mean over q, and the Kullback-Leibler divergence KL
+# tells how far q is from the prior of ``w3``. With any other q the right side is less:
+# it is the evidence lower bound (*ELBO*) of variational inference, and highest at our
+# q. There a small change of q changes nothing to first order, so the gradient may hold
+# q fixed. NUTS takes about a third of the steps; then each draw gets its ``w3`` from q.
 
 
 def w3_posterior(z2, Y, prec_obs):
     """Return m (D_H, 1) and C (D_H, D_H): given the rest, w3 is Normal(m, C C^T).
 
-    z2 is the second hidden layer (D_H, N), Y is (N, 1). It is least squares: the prior
-    acts as D_H more data, each with one unit at 1, the others and Y at 0, and noise 1.
-    In float32, Gram-Schmidt on the data keeps the digits that a Cholesky factor of
-    their products loses: with 10 000 data and 5 units, 23 of the log density.
+    z2 is the second hidden layer (D_H, N), Y is (N, 1). Least squares: the prior acts
+    as D_H more data, each with one unit at 1, the others and Y at 0. By Gram-Schmidt,
+    as in float32 a Cholesky factor is off by 23 in the log density of 10 000 data.
     """
     D_H, N = z2.shape
     data = jnp.sqrt(prec_obs) * jnp.vstack([z2, Y.T])  # (D_H + 1, N), noise 1
@@ -396,8 +404,6 @@ def w3_posterior(z2, Y, prec_obs):
 def marginal_model(X, Y, D_H):
     """``model`` with w3 integrated out: X is (N, D_X), Y is (N, 1) and not None."""
     N, D_X = X.shape
-    if Y.shape != (N, 1):
-        raise ValueError(f"Y must have shape {(N, 1)}, not {Y.shape}")
     w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
@@ -423,14 +429,14 @@ def draw_w3(rng_key, draw, X, Y):
 # Command line
 # ------------
 #
-# Flags, devices and files, nothing about BNNs: skip it, and leave it behind when you
-# copy, but for ``use_device``: speed on a CPU, precision on a GPU.
+# Flags, devices and files, nothing about BNNs: leave it behind when you copy, but for
+# ``use_device``: speed on a CPU, precision on a GPU.
 
 
 def parse_args(argv):
     """Return the settings; bad ones end the program with status 2 and say why."""
-    text = "Sample a Bayesian neural network with NUTS, plot predictions."
-    parser = argparse.ArgumentParser("bnn.py", description=text, allow_abbrev=False)
+    about = "Sample a Bayesian neural network with NUTS, plot predictions."
+    parser = argparse.ArgumentParser("bnn.py", description=about, allow_abbrev=False)
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     add("-n", "--num-samples", **number(2000, 4, 10**9, "draws per chain"))
@@ -444,9 +450,9 @@ def parse_args(argv):
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
     args = parser.parse_args(argv)
 
-    draw = args.num_hidden**2 + args.num_data + 1000  # numbers: w2, f, predictions
-    step = 10 * args.num_hidden * args.num_data  # numbers: the layers and gradients
-    gib = 4 * args.num_chains * (args.num_samples * draw + step) / 2**30
+    # of 4 bytes each: w2, f and predictions of a draw; layers and gradients of a step
+    N, D_H, S = args.num_data, args.num_hidden, args.num_samples
+    gib = args.num_chains * (S * (D_H**2 + N + 1000) + 10 * N * D_H) / 2**28
     if gib > 32:
         sizes = "--num-samples, --num-chains, --num-data, --num-hidden"
         parser.error(f"{gib:.0f} GiB of results are more than 32: lower {sizes}")
@@ -472,26 +478,23 @@ def number(default, low, high, text):
 def picture(text):
     """An argparse type: a path where a picture can be written."""
     path = pathlib.Path(text)
-    formats = plt.Figure().canvas.get_supported_filetypes().keys() - {"pgf"}  # LaTeX
-    if path.suffix[1:].lower() not in formats:
-        raise argparse.ArgumentTypeError(f"{text!r} ends on none of {sorted(formats)}")
-    try:  # to make a file of such a name, and to open an earlier picture for writing
-        folder = os.path.dirname(os.path.realpath(text))
-        tempfile.NamedTemporaryFile(dir=folder, suffix=path.name).close()
+    try:  # to draw in this format, to make a file of this name, to open an earlier one
+        plt.Figure().savefig(io.BytesIO(), format=path.suffix[1:])
+        tempfile.NamedTemporaryFile(dir=path.resolve().parent, suffix=path.name).close()
         if path.exists():
             path.open("r+b").close()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error.strerror}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise argparse.ArgumentTypeError(f"cannot write {text!r}: {error}") from None
     return path
 
 
 def use_device(device, num_chains):
     """Choose where JAX computes, for all of the process; call it before JAX first does.
 
-    It changes JAX's ``jax_platforms``, and on a GPU or TPU
-    ``jax_default_matmul_precision``. RuntimeError, and no change, if it cannot.
+    It changes JAX's configuration: on a CPU ``jax_platforms``, on a GPU or TPU
+    ``jax_default_matmul_precision``. RuntimeError if the device cannot be had.
     """
-    platforms, given = jax.config.jax_platforms, os.environ.get("XLA_FLAGS", "")
+    given = os.environ.get("XLA_FLAGS", "")
     user_flags = pathlib.Path(given).read_text() if os.path.isfile(given) else given
     # one host device a chain is fastest, but JAX cannot make 4096
     host_devices = num_chains if num_chains <= 1024 else 1
@@ -501,30 +504,21 @@ def use_device(device, num_chains):
         "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
         # LLVM's first level: it compiles 1 s sooner, and the loop is as fast
         "--xla_backend_optimization_level=1",
-        user_flags,  # the last flag wins
     ]
-    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
     if device == "cpu":
-        os.environ["XLA_FLAGS"] = " ".join(flags)
+        jax.config.update("jax_platforms", "cpu")
+        os.environ["XLA_FLAGS"] = " ".join([*flags, user_flags])  # the last flag wins
     backend = jax.default_backend()  # here JAX starts, and reads the flags
-    os.environ.pop("XLA_FLAGS", None)  # they are not for child processes
+    os.environ.pop("XLA_FLAGS", None)  # ours are not for child processes
     os.environ.update({"XLA_FLAGS": given} if given else {})
     if backend != device:
-        jax.config.update("jax_platforms", platforms)
-        install = 'for an NVIDIA GPU: pip install "jax[cuda13]>=0.7.2,<0.13"; for a TPU: "jax[tpu]>=0.7.2,<0.13"'
-        raise RuntimeError(
-            f"JAX computes on {backend} and finds no {device}; {install}"
-        )
-    found = jax.local_device_count()
-    if (
-        device != "cpu"
-    ):  # by default, TPUs and NVIDIA GPUs may round factors to 8 or 11 bits
+        install = '"jax[cuda13]>=0.7.2,<0.13" (NVIDIA) or "jax[tpu]>=0.7.2,<0.13" (TPU)'
+        raise RuntimeError(f"JAX is on {backend}: restart, or pip install {install}")
+    if device != "cpu":  # by default, factors may be rounded to 8 or 11 bits there
         jax.config.update("jax_default_matmul_precision", "highest")
-    elif found < host_devices and "device_count" not in user_flags:
-        started = (
-            f"JAX has started already, with {found} device(s) for {num_chains} chains"
-        )
-        warnings.warn(f"{started}: restart the session to have more", stacklevel=2)
+    elif jax.local_device_count() < host_devices and "device_count" not in user_flags:
+        found = f"{jax.local_device_count()} device(s) for {num_chains} chains"
+        warnings.warn(f"JAX has started already, with {found}: restart", stacklevel=2)
 
 
 def save(fig, path):
@@ -542,13 +536,14 @@ def save(fig, path):
 
 
 def run_as_command(main):
-    """Call ``main`` with the flags; signals get the operating system's own answer."""
+    """Call ``main`` in a process that has no other purpose and no window."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C stops compiled code, too
     if hasattr(signal, "SIGPIPE"):  # not on Windows
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as any program before `| head`
+    plt.switch_backend("agg")
     try:
-        main(sys.argv[1:])
+        main()
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             sys.exit("bnn.py: error: out of memory: take fewer chains, draws or data")
@@ -562,26 +557,29 @@ def run_as_command(main):
 
 def main(argv=None):
     """Sample, print, predict and draw; argv are the flags, by default of sys.argv."""
+    if argv is None and "kernel_launcher" in "".join(sys.argv[:1]):
+        argv = []  # those in sys.argv are Jupyter's
     args = parse_args(argv)
     D_H, sizes = args.num_hidden, (args.num_warmup, args.num_samples, args.num_chains)
     X, Y, X_test, f_test = get_data(N=args.num_data)
     keys = jax.random.split(jax.random.key(args.seed), 3)
 
-    # a progress bar where someone watches: in a terminal or a notebook, not a gallery
+    # a progress bar where someone watches: in a notebook or a terminal, not a gallery
     terminal = "__file__" in globals() and os.isatty(1) and os.isatty(2)
-    progress_bar = terminal or "get_ipython" in globals()
+    progress_bar = terminal or hasattr(sys, "ps1")
     start = time.perf_counter()
     to_sample = marginal_model if args.marginalize else model
     mcmc = run_inference(to_sample, keys[0], X, Y, D_H, *sizes, progress_bar)
     draws = jax.device_get(mcmc.get_samples(group_by_chain=True))  # each (C, S, ...)
     if args.marginalize:
         draws = for_all_draws(partial(draw_w3, X=X, Y=Y), keys[1], draws)
-    elapsed = time.perf_counter() - start
+    print(f"MCMC elapsed time: {time.perf_counter() - start:.2f} s")
 
-    table = {name: draws[name] for name in ["prec_obs", "w1", "w2", "w3"]}
+    names = ["prec_obs", "w1", "w2", "w3"] if D_H <= 8 else ["prec_obs"]
     with np.errstate(invalid="ignore", divide="ignore"):  # chains that never moved
-        diagnostics.print_summary(table)
-        print(f"MCMC elapsed time: {elapsed:.2f} s\n")
+        diagnostics.print_summary({name: draws[name] for name in names})
+        if D_H > 8:
+            print(f"The rows of {D_H * (D_H + 4)} weights are left out.")
         print_convergence(mcmc, draws)
 
     at_test = partial(predict, model, X=X_test, D_H=D_H)
@@ -590,69 +588,66 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    if "__file__" not in globals() or "kernel_launcher" in "".join(sys.argv[:1]):
-        main([])  # cell by cell, where sys.argv is Jupyter's or Sphinx's
-    else:
-        run_as_command(main)
+    # where no other code called this and no prompt follows, the process is its own
+    is_own = sys._getframe().f_back is None and not sys.flags.inspect
+    run_as_command(main) if is_own else main()
 
 # %%
 # What you see
 # ------------
 #
 # **The first table** has a row for each unknown: mean, standard deviation and median of
-# its draws, the shortest interval that holds 90 % of them (columns 5.0% and 95.0%, but
-# these are not the quantiles of that name), ``n_eff`` and ``r_hat``. Look past the
-# weights, because of the mirror images.
+# its draws, the shortest interval that holds 90 % of them (under 5.0% and 95.0%, but
+# these are not its quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
 #
 # **Its row prec_obs** says by a mean of 18 that the noise has a standard deviation of
 # about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the
 # scale of the standardised ``Y``, a precision of 28. The sampler is right, the prior
 # does not fit: Gamma(3, 1) expects a precision near 3 and gives one above 18 a chance
-# of 3 in a million, and 100 points do not outweigh that. Even with f known exactly the
-# mean would be 18.4. So the wide band holds about 96 % of new data from this curve,
-# between the dotted lines. It would hold 90 % of them on average over curves and noise
-# that are drawn from the prior.
+# of 3 in a million. With f known exactly the mean would be 18.4. So the wide band holds
+# about 96 % of new data from this curve, between the dotted lines; it would be 90 %, on
+# average, if curve and noise were drawn from the prior.
 #
-# **The second table** is the one to trust: the worst ``r_hat`` should be at most 1.01
-# and the worst ``n_eff`` at least 400. One chain compares only its own halves; to see
-# whether others find a region that it missed, run four: ``--num-chains 4``.
+# **The second table** is the one to trust. One chain compares only its own halves; to
+# see whether others find a region that it missed, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow accurately; draws may be
-# missing there. The 1 % or so here did no harm that shows: with smaller steps
-# (``target_accept_prob=0.99``) no path diverged, and the posterior agreed with that of
-# another program, Stan, as before. But all of them are NUTS, and could miss the same
-# place. Nearly all paths reach the cap of 1023 steps. Longer ones might make the draws
-# more independent; correct they are with shorter ones, too.
+# missing there. Here there are about 1 %, and none with ``target_accept_prob=0.99``;
+# both agree with the posterior that another program, Stan, finds. But all of them are
+# NUTS, and could miss the same place. Nearly all paths reach the cap of 1023 steps:
+# that may cost ``n_eff``, and not correctness.
 #
-# **The picture**: the bands follow the data as far as the data go. Beyond the dotted
-# lines, where the true curve leaves the mean, it stays within the bands, as they open
-# up. How wide, is the prior's doing: no data say what f does there.
+# **The picture**: the curves follow the data as far as the data go. Beyond the dotted
+# lines the true curve leaves the mean and stays in the bands, which open up; how wide
+# is the prior's doing, as no data say what f does there.
 #
 # Where to go next
 # ----------------
 #
-# * *Your own data*: an ``X`` of shape ``(N, D_X)`` with a column of ones and inputs of
-#   order 1, a standardised ``Y`` of shape ``(N, 1)``, a prior that fits your noise.
-# * *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
-#   ``hidden``, and compute one more layer there; ``marginal_model``, ``draw_w3``
-#   likewise.
-# * *A wider network*: divide by the square root of the number of units, as Neal does,
-#   so that f keeps its size.
-# * *A GPU*: ``python bnn.py --device gpu --num-chains 64``. Whether it pays was not
-#   measured: one chain of this small network gives it little to do at a time.
+# *Your own data*: a prior of ``prec_obs`` that fits your noise, a column of ones, and
+# all of order 1; scale the predictions back:
+#
+# .. code-block:: python
+#
+#    scaled = (x - x.mean(axis=0)) / x.std(axis=0)  # x is (N, D), Y is (N, 1)
+#    X = np.column_stack([np.ones(len(x)), scaled])
+#    mcmc = run_inference(model, key, X, (Y - Y.mean()) / Y.std(), D_H)
+#    f = Y.mean() + Y.std() * f_draws  # as for_all_draws returns them
+#
+# *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
+# ``hidden``, and compute one more layer there; likewise in ``marginal_model`` and
+# ``draw_w3``. *A wider one*: divide by the square root of the width, as Neal does.
+# *A GPU*: ``--device gpu --num-chains 64``; whether it pays was not measured.
 #
 # References
 # ----------
 #
-# * R. M. Neal (1996). `Bayesian Learning for Neural Networks
+# * R. M. Neal (1996), `Bayesian Learning for Neural Networks
 #   <https://doi.org/10.1007/978-1-4612-0745-0>`_, the classic.
-# * M. D. Hoffman and A. Gelman (2014). `The No-U-Turn Sampler
-#   <https://jmlr.org/papers/v15/hoffman14a.html>`_.
-# * M. Betancourt (2017). `A Conceptual Introduction to Hamiltonian Monte Carlo
-#   <https://arxiv.org/abs/1701.02434>`_, whose turning rule and weights NumPyro uses.
-# * A. Vehtari, A. Gelman, D. Simpson, B. Carpenter and P.-C. Bürkner (2021).
-#   `Rank-normalization, folding, and localization: an improved R-hat
-#   <https://doi.org/10.1214/20-BA1221>`_.
-# * P. Izmailov, S. Vikram, M. D. Hoffman and A. G. Wilson (2021). `What Are Bayesian
+# * M. D. Hoffman and A. Gelman (2014), `The No-U-Turn Sampler
+#   <https://jmlr.org/papers/v15/hoffman14a.html>`_; turning rule and weights are of
+#   M. Betancourt (2017), `arXiv:1701.02434 <https://arxiv.org/abs/1701.02434>`_.
+# * A. Vehtari et al. (2021), `An Improved R-hat <https://doi.org/10.1214/20-BA1221>`_.
+# * P. Izmailov, S. Vikram, M. D. Hoffman and A. G. Wilson (2021), `What Are Bayesian
 #   Neural Network Posteriors Really Like? <https://arxiv.org/abs/2104.14421>`_
 # * `NumPyro <https://num.pyro.ai>`_, in which the model is written and sampled.
