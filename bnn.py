@@ -365,7 +365,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # --------------------------------------
 #
 # ``--marginalize`` samples the same posterior, often in less time. Given the rest
-# (``w1``, ``w2``, ``prec_obs``), f is linear in ``w3``, whose posterior q is then normal
+# (``w1``, ``w2``, ``prec_obs``), f is linear in ``w3``; its posterior q is then normal
 # and known from linear regression. So NUTS can leave ``w3`` out:
 #
 # .. math::
