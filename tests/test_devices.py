@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, SMOKE, TELL_PEAK, peak_gib
 from jax import export
 from numpyro.diagnostics import split_gelman_rubin
+from test_command_line import assert_is_bad_input
 
 import bnn
 
@@ -74,6 +75,41 @@ def test_the_number_of_devices_does_not_change_the_draws(monkeypatch):
     )  # no chain is another's copy
 
 
+BETWEEN_DEVICES = ["all-reduce", "all-gather", "all-to-all", "collective", "reduce-sc"]
+
+
+def test_devices_that_share_chains_do_not_wait_for_each_other(monkeypatch):
+    X, Y, *_ = bnn.get_data(N=7)
+    devices, share_chains, compiled = jax.local_devices()[:2], bnn.share_chains, []
+
+    def spy(num_devices, one_chain):
+        run = share_chains(num_devices, one_chain)
+        return lambda *args: compiled.append(run.lower(*args).compile()) or run(*args)
+
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    monkeypatch.setattr(bnn, "share_chains", spy)
+    mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 2, 4, 4, False)
+    (text,) = [program.as_text() for program in compiled]
+    assert "while" in text  # NUTS' loops are in it
+    assert not any(operation in text for operation in BETWEEN_DEVICES)
+    spread = mcmc.get_samples(group_by_chain=True)["f"].sharding
+    assert spread.device_set == set(devices)
+    assert [
+        shard.data.shape[0] for shard in mcmc.get_samples(True)["f"].addressable_shards
+    ] == [2, 2]
+
+
+def test_a_loop_that_devices_share_would_be_noticed():
+    # as it was: keys on several devices, and one loop that goes on while any chain does
+    mesh = jax.sharding.Mesh(jax.local_devices()[:2], "chains")
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("chains"))
+    loop = jax.vmap(lambda x: jax.lax.while_loop(lambda x: x < 9, lambda x: x + 1, x))
+    text = (
+        jax.jit(loop).lower(jax.device_put(np.arange(4.0), spread)).compile().as_text()
+    )
+    assert any(operation in text for operation in BETWEEN_DEVICES)
+
+
 # one host device a chain is by far the fastest, but JAX cannot make thousands
 @pytest.mark.parametrize("chains, devices", [(1000, 1000), (3000, 1)])
 def test_thousands_of_chains_finish_within_2_5_gib(
@@ -113,6 +149,113 @@ def test_predictions_of_64_chains_take_less_than_2_gib(tmp_path):
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     assert float(stdout) < 2.0  # f and Y themselves are 0.48
+
+
+PREDICT_AT_100_000_POINTS = """
+import jax, numpy as np, bnn
+def memory(name):  # GiB
+    lines = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(lines[name].split()[0]) / 2**20
+rng = np.random.default_rng(0)
+shapes = {"w1": (3, 5), "w2": (5, 5), "w3": (5, 1), "prec_obs": ()}
+draws = {k: rng.standard_normal((1, 2000, *v), np.float32) for k, v in shapes.items()}
+draws["prec_obs"] = np.exp(draws["prec_obs"])
+X = np.linspace(-1, 1, 100_000)[:, None] ** np.arange(3)
+before = memory("VmRSS")
+f_draws, Y_draws = bnn.for_all_draws(
+    lambda key, draw: bnn.predict(bnn.model, key, draw, X, 5), jax.random.key(0), draws
+)
+results = (f_draws.nbytes + Y_draws.nbytes) / 2**30
+print(memory("VmHWM") - before - results)
+"""
+
+
+def test_predictions_at_100_000_points_take_at_most_2_gib_above_the_results(tmp_path):
+    process = python("-c", PREDICT_AT_100_000_POINTS, cwd=tmp_path)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert float(stdout) < 2.0  # all draws at once took over 7
+
+
+# What use_device changes
+
+
+def finishes(process):
+    """What a process of ``python`` prints, once it has ended without an error."""
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return stdout
+
+
+CALL_AFTER_JAX_HAS_STARTED = """
+import warnings, jax.numpy
+jax.numpy.ones(3)
+import bnn
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    bnn.use_device("cpu", 1)
+    assert not caught
+    bnn.use_device("cpu", 4)
+print(*[warning.message for warning in caught])
+"""
+
+
+def test_a_call_after_jax_has_started_warns_if_devices_are_missing(tmp_path):
+    (line,) = finishes(
+        python("-c", CALL_AFTER_JAX_HAS_STARTED, cwd=tmp_path)
+    ).splitlines()
+    for part in ["1 device(s) for 4 chains", "started already", "restart"]:
+        assert part in line
+
+
+ASK_FOR_A_GPU = """
+import os, jax, bnn
+def state():
+    names = ["jax_platforms", "jax_default_matmul_precision"]
+    return dict(os.environ), [getattr(jax.config, name) for name in names]
+before = state()
+try:
+    bnn.use_device("gpu", 1)
+except RuntimeError as error:
+    print(error)
+    assert state() == before
+"""
+
+
+def test_a_device_that_cannot_be_had_is_an_error_that_changes_nothing(tmp_path):
+    line = finishes(python("-c", ASK_FOR_A_GPU, cwd=tmp_path, JAX_PLATFORMS="cpu"))
+    assert "JAX is on cpu" in line and "jax[cuda13]" in line
+
+
+# once read they are not there twice, for a child, or as if they were the user's
+CALL_TWICE = """
+import os, subprocess, sys, jax, bnn
+before = dict(os.environ)
+flags = "-n 4 --num-warmup 4 --num-data 7 --num-chains".split()
+for chains in ["2", "1"]:
+    bnn.main([*flags, chains])
+    assert dict(os.environ) == before
+assert jax.device_count() == 2
+subprocess.run([sys.executable, bnn.__file__, *flags, "3"], check=True)
+"""
+
+
+@pytest.mark.parametrize("own", [{}, {"XLA_FLAGS": "--xla_cpu_enable_fast_math=false"}])
+def test_the_flags_for_xla_do_not_stay_in_the_environment(tmp_path, warm_cache, own):
+    env = {**warm_cache, **own}
+    stdout = finishes(python("-c", CALL_TWICE, cwd=tmp_path, **env))
+    assert re.findall(r"\d+ chain\(s\) on \d+ of \d+", stdout) == [
+        "2 chain(s) on 2 of 2",
+        "1 chain(s) on 1 of 2",
+        "3 chain(s) on 3 of 3",
+    ]
+
+
+def test_a_file_of_flags_for_xla_is_read_too(run_script, tmp_path):
+    (tmp_path / "flags").write_text(DEVICES.format(3) + "\n")
+    env = {"XLA_FLAGS": str(tmp_path / "flags")}
+    result = run_script(*SMOKE, "--num-chains", 6, env=env)
+    assert_ran(result, tmp_path, "cpu: 6 chain(s) on 3 of 3 device(s)")
 
 
 # A stand-in for a GPU: JAX's CPU client under a GPU's name. Python imports this at its
@@ -157,15 +300,14 @@ def test_a_gpu_runs_the_chains_in_full_precision_without_flags_for_cpus(
         assert settings == ["highest", env["XLA_FLAGS"]]
 
 
-def test_without_a_gpu_one_line_says_how_to_install_what_the_requirements_allow(
+def test_without_a_gpu_the_message_says_how_to_install_what_the_requirements_allow(
     run_script, tmp_path
 ):
     hidden = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     result = run_script("--device", "gpu", env=hidden)
     if result.returncode == 0:
         pytest.skip("this machine has a GPU")
-    assert (result.returncode, result.stdout) == (2, "")
-    (line,) = result.stderr.splitlines()
+    line = assert_is_bad_input(result)
     requirements = (ROOT / "requirements.txt").read_text().split()
     (jax_itself,) = [r for r in requirements if re.match(r"jax\W", r)]
     assert f'pip install "{jax_itself.replace("jax", "jax[cuda13]")}"' in line

@@ -85,15 +85,19 @@ def test_page_has_no_local_path(page, site):
 
 
 def test_page_teaches_all_that_it_promises(page):
-    words = " ".join(text(page).split())
+    words = " ".join(text(page).replace("’", "'").split())
     for taught in [
-        "A Bayesian neural network (BNN) keeps every set of weights",
-        "the data lie on the last axis",
-        "from odd features alone",
+        "A Bayesian neural network (BNN) weighs all sets of weights",
+        "data lie on the last axis",
+        "the number of units is a choice of prior",
+        "they make w1[0] the bias of the first layer",
         "No-U-Turn Sampler, draws",
         "forwards and backwards in time",
+        "the draws form a chain",
         "14.7 million, mirror images",
-        "So the draws form a chain",
+        "is the advice of Vehtari et al. (2021)",
+        "The results are at the end",
+        "evidence lower bound (ELBO)",
         "The first table has a row for each unknown",
         "The second table is the one to trust",
         "the shortest interval that holds 90 %",
@@ -101,12 +105,15 @@ def test_page_teaches_all_that_it_promises(page):
         "about 96 % of new data",
         "reach the cap of 1023 steps",
         "One chain compares only its own halves",
-        "Beyond the dotted lines they open up",
+        "could miss the same place",
+        "is the prior's doing",
         "Your own data",
         "A deeper network",
         "A GPU",
         "R. M. Neal (1996)",
         "M. D. Hoffman and A. Gelman (2014)",
+        "M. Betancourt (2017)",
+        "Aki Vehtari et al. (2021)",
         "A. G. Wilson (2021)",
         "Total running time of the script",
     ]:
@@ -131,6 +138,9 @@ def test_downloaded_notebook_runs_from_top_to_bottom(site, tmp_path, monkeypatch
     monkeypatch.delenv("XLA_FLAGS", raising=False)  # those of the tests
     (path,) = site.glob("_downloads/*/bnn.ipynb")
     notebook = nbformat.read(path, as_version=4)
+    top = notebook.cells[1].source if notebook.cells[1].cell_type == "markdown" else ""
+    (image,) = re.findall("<img src=.([^\"' ]{40})", top + notebook.cells[0].source)
+    assert image.startswith("data:image/png;base64,")  # and not a broken link
     for cell in notebook.cells:
         cell.source = with_few_draws(cell.source)
     client = nbclient.NotebookClient(
@@ -212,6 +222,12 @@ def test_page_reads_well_in_a_browser(browser, address, width, scheme):
         tab.goto(f"{address}/{path}", wait_until="networkidle")
         assert tab.evaluate(WIDER_THAN_THE_WINDOW) == [], path
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+    on_top = tab.locator("article img").first
+    assert on_top.get_attribute("alt").startswith("Noisy data")
+    box = on_top.bounding_box()
+    assert box["y"] + box["height"] <= 800  # on the visitor's first screen
+    assert on_top.evaluate("i => i.complete && i.naturalWidth") >= 600
 
     picture = tab.locator("img.sphx-glr-single-img")
     picture.scroll_into_view_if_needed()

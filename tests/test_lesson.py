@@ -65,7 +65,7 @@ def test_copied_pieces_run():
         lambda key, draw: predict(model, key, draw, X_test, 2), keys[1], draws
     )
     assert copied("plot")(X, Y, X_test, f_test, f_draws, Y_draws).axes
-    m, C, e = copied("conditional")(np.ones((2, 7)), Y, 3.0)
+    m, C, e = copied("w3_posterior")(np.ones((2, 7)), Y, 3.0)
     assert (m.shape, C.shape, e.shape) == ((2, 1), (2, 2), (3, 7))
     mcmc = copied("run_inference")(copied("marginal_model"), keys[2], X, Y, *settings)
     draw = {name: x[0] for name, x in mcmc.get_samples().items()}
@@ -157,16 +157,16 @@ def test_a_good_run_gets_no_word_of_warning(capsys):
 
 def test_each_trouble_is_told_and_no_other(capsys):
     troubles = {
-        "Note: where paths diverged": printed(capsys, diverging=1),
+        "Note: draws may be missing there": printed(capsys, diverging=1),
         "Note: one chain cannot show": printed(capsys, chains=1),
-        "Warning: r_hat is not below 1.01": printed(capsys, shift=0.6),
-        "Warning: n_eff is not above 400": printed(capsys, chains=4, draws=50),
+        "Warning: r_hat above 1.01": printed(capsys, shift=0.6),
+        "Warning: n_eff below 400": printed(capsys, chains=4, draws=50),
     }
     for told, out in troubles.items():
         assert told in out
-    assert "Number of divergences: 1\n" in troubles["Note: where paths diverged"]
+    assert "Number of divergences: 1\n" in troubles["Note: draws may be missing there"]
     # a single value that is slow is enough: 4000 draws, each 20 times
-    assert "Warning: n_eff is not above 400" in printed(capsys, slow=20)
+    assert "Warning: n_eff below 400" in printed(capsys, slow=20)
     for told in list(troubles)[:2]:  # r_hat and n_eff go together
         assert len(re.findall("Note|Warning", troubles[told])) == 1
     assert "cap of 1023 steps: 25 %" in printed(capsys, at_cap=1000)

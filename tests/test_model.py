@@ -93,8 +93,11 @@ def test_permuting_the_hidden_units_changes_nothing():
 @pytest.mark.parametrize("shape", [(9,), (9, 2), (1, 1), (8, 1), ()])
 def test_a_Y_that_would_broadcast_to_a_wrong_density_is_an_error(model, shape):
     X, *_ = bnn.get_data(N=9)
-    with pytest.raises(ValueError, match=r"Y must have shape \(9, 1\), not"):
+    with pytest.raises(ValueError, match=r"Y \(N, 1\), not \(9, 3\) and \("):
         bnn.run_inference(model, jax.random.key(0), X, np.ones(shape), 2, 4, 4)
+    if model is bnn.model:  # others may give it to NumPyro themselves
+        with pytest.raises(ValueError, match=r"Y must have shape \(9, 1\), not"):
+            log_density(model, (X, np.ones(shape), 2), {}, {})
 
 
 # around the 4096 products up to which a layer is a sum of them

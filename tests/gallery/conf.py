@@ -29,6 +29,8 @@ sphinx_gallery_conf = {
     "filename_pattern": "bnn",
     "abort_on_example_error": True,
     "image_srcset": ["2x"],
+    "remove_config_comments": True,
+    "notebook_images": True,  # the picture at the top is in the notebook, not beside it
     "download_all_examples": False,
     "show_signature": False,
 }
