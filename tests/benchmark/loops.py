@@ -98,7 +98,7 @@ def w3_posterior(Y, D_H):
     """Microseconds of the part of --marginalize's step that integrates w3 out."""
 
     def compute(z2, _):
-        m, C = bnn.w3_posterior(z2, Y, 1.0)
+        m, C, _ = bnn.w3_posterior(z2, Y, 1.0)
         return z2 + 1e-9 * (jnp.sum(m) + jnp.sum(C)), None  # so that none is left out
 
     loop = jax.jit(lambda z2: jax.lax.scan(compute, z2, length=1000)[0])
