@@ -20,13 +20,10 @@ Bayesian neural network
 A neural network that was trained as usual has one set of weights and answers with one
 curve. A *Bayesian* neural network (BNN) weighs all sets of weights by how probable the
 data make them: this is the *posterior*. Draws from it are a cloud of curves, narrow
-where there are data and wide where there are none.
-
-You will see how to write the model, sample its posterior, tell which of the printed
-diagnostics to believe, and predict with every draw.
+where there are data and wide where there are none. Here is how to write such a model,
+sample its posterior, tell which diagnostics to believe, and predict with every draw.
 """
 
-# for a gallery that does not run this file: sphinx_gallery_dummy_images
 # sphinx_gallery_dummy_images = 1
 import argparse
 import io
@@ -182,10 +179,7 @@ def check_data(X, Y):
 
 
 class CompiledNUTS(NUTS):
-    """NUTS whose initial state and recorded values are each compiled as a whole.
-
-    With one chain, a first run is 3 seconds shorter.
-    """
+    """NUTS with a compiled start and compiled records: 3 s less for a first chain."""
 
     def init(self, rng_key, *args, **kwargs):
         init = super().init
@@ -211,12 +205,12 @@ def run_inference(
 
     ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H) and
     prec_obs (S,), where S = num_chains * num_samples; of ``model`` also w3 (S, D_H, 1)
-    and f (S, N, 1). ValueError if X or Y is not finite. Call ``use_device`` first:
+    and f (S, N, 1). ValueError as from ``check_data``. Call ``use_device`` before:
     without it all chains share one device of a CPU, and a GPU rounds too coarsely.
     """
     X, Y = check_data(X, Y)
-    # Each device used draws an equal share of the chains. For one device, and for one
-    # chain a device, NumPyro has methods with a progress bar.
+    # Each device used draws an equal share of the chains. NumPyro has methods, with a
+    # progress bar, for one device and for one chain a device.
     devices = jax.local_devices()
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
     methods = {1: "vectorized", num_chains: "parallel"}
@@ -414,10 +408,9 @@ def marginal_model(X, Y, D_H):
     z2 = hidden(X, w1, w2)  # (D_H, N)
     m, C, e = w3_posterior(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
 
-    # E_q of the squared residuals is the sum of e^2. How e changes with z2 is told by m
-    # and C; its values do not, as rounding them to float32 is too coarse for residuals.
-    slope = linear(jnp.hstack([C, -m]), z2)  # (D_H + 1, N)
-    e += slope - jax.lax.stop_gradient(slope)  # 0, with the gradient
+    # E_q of the squared residuals is the sum of e^2. The gradient of e follows from m and
+    # C; its values do not, as rounding m to float32 is too coarse for residuals.
+    e += linear(jnp.hstack([C, -m]), z2 - jax.lax.stop_gradient(z2))  # 0, with gradient
     log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(e**2))
     KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
     numpyro.factor("log p(Y | rest)", log_lik - KL)
@@ -498,8 +491,8 @@ def picture(text):
 def use_device(device, num_chains):
     """Choose where JAX computes, for all of the process; call it before JAX first does.
 
-    It changes JAX's configuration: on a CPU ``jax_platforms``, on a GPU or TPU
-    ``jax_default_matmul_precision``. RuntimeError if the device cannot be had.
+    It changes ``jax_platforms`` for a CPU, or else ``jax_default_matmul_precision``, in
+    JAX's configuration. RuntimeError if the device cannot be had.
     """
     given = os.environ.get("XLA_FLAGS", "")
     user_flags = pathlib.Path(given).read_text() if os.path.isfile(given) else given
@@ -571,9 +564,8 @@ def main(argv=None):
     X, Y, X_test, f_test = get_data(N=args.num_data)
     keys = jax.random.split(jax.random.key(args.seed), 3)
 
-    # a progress bar where someone watches: in a notebook or a terminal, not a gallery
-    terminal = "__file__" in globals() and os.isatty(1) and os.isatty(2)
-    progress_bar = terminal or hasattr(sys, "ps1")
+    # a progress bar where someone watches: at a prompt or in a terminal, not a gallery
+    progress_bar = hasattr(sys, "ps1") or ("__file__" in globals() and os.isatty(2))
     start = time.perf_counter()
     to_sample = marginal_model if args.marginalize else model
     mcmc = run_inference(to_sample, keys[0], X, Y, D_H, *sizes, progress_bar)
