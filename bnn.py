@@ -60,8 +60,8 @@ from numpyro.infer import MCMC, NUTS
 #    \mathrm{prec\_obs} &\sim \mathrm{Gamma}(3, 1) \\
 #    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
 #
-# With more units f gets wilder and tanh saturates, as the weights do not shrink: the
-# number of units is a choice of prior, too.
+# Each weight keeps this prior however many units there are, so with more of them f gets
+# wilder and tanh saturates: the number of units is a choice of prior, too.
 
 
 def model(X, Y, D_H):
@@ -69,7 +69,8 @@ def model(X, Y, D_H):
 
     ``sample`` names an unknown and its distribution; with ``obs`` it is known: data.
     ``deterministic`` records a value, ``plate`` says that the N data are independent,
-    and ``to_event(1)`` that one datum is a row of Y. ValueError for other shapes of Y.
+    and ``to_event(1)`` that a row of Y, here one number, is one of them. ValueError for
+    other shapes of Y.
     """
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
@@ -103,9 +104,9 @@ def hidden(X, w1, w2):
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: few products are summed within the loop that needs them, where a
-    # matrix product is a call. On a CPU a step of the sampler then takes 0.2 to 0.6 of
-    # the time; beyond about 4096 products, the matrix product is faster.
+    # Only for speed: XLA compiles sums into the loop that needs them, while a matrix
+    # product is a call. On a CPU, with few products, a step of NUTS then takes 0.2 to
+    # 0.6 of the time; beyond about 4096 products, sums take longer.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
     return w.T @ z
@@ -117,9 +118,8 @@ def linear(w, z):
 #
 # A wiggly curve in one input :math:`x`: a parabola plus a wave. The network gets the
 # features :math:`1, x, x^2`, of which the parabola is made. The ones are needed: they
-# make ``w1[0]`` the bias of the first layer. Without them f would be 0 at :math:`x = 0`
-# and, with :math:`x` as the only feature, odd: :math:`f(-x) = -f(x)`. The test inputs
-# reach beyond the training inputs, because that is where a BNN earns its keep.
+# make ``w1[0]`` the bias of the first layer; without them f would be 0 at :math:`x =
+# 0`. The test inputs reach beyond the training inputs, where a BNN earns its keep.
 
 
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
@@ -151,9 +151,10 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # that is low where the posterior is high; its slope is the force. Their path is
 # computed in *leapfrog steps*, forwards and backwards in time, until its ends begin to
 # turn towards each other, it gets inaccurate (*diverges*) or it has 1023 steps. The
-# next draw is a point of it, chosen at random with weights, and the next path starts
-# there: the draws form a *chain*. Several chains are independent. In a *warm-up*, whose
-# draws are thrown away, NUTS tunes its step size and a scale for each unknown.
+# next draw is one of its points, chosen at random though not evenly, and the next path
+# starts there: the draws form a *chain*. Several chains are independent. In a
+# *warm-up*, whose draws are thrown away, NUTS tunes its step size and a scale for each
+# unknown.
 
 
 def check_data(X, Y):
@@ -209,8 +210,8 @@ def run_inference(
     without it all chains share one device of a CPU, and a GPU rounds too coarsely.
     """
     X, Y = check_data(X, Y)
-    # Each device used draws an equal share of the chains. NumPyro has methods, with a
-    # progress bar, for one device and for one chain a device.
+    # Each device used draws an equal share of the chains. For one device, and for one
+    # chain a device, NumPyro has methods of its own, with a progress bar.
     devices = jax.local_devices()
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
     methods = {1: "vectorized", num_chains: "parallel"}
@@ -231,8 +232,9 @@ def run_inference(
 
 
 def share_chains(num_devices, one_chain):
-    """A ``chain_method`` of MCMC: each device draws its chains in a loop of its own."""
-    # on a CPU one after the other, so that none waits for another's longer path
+    """NumPyro's ``chain_method`` for several chains on each of several devices."""
+    # Each device has a loop of its own, so that none waits for another; on a CPU it
+    # takes its chains one after the other, so that none waits for a longer path.
     on_cpu = jax.default_backend() == "cpu"
     share = partial(jax.lax.map, one_chain) if on_cpu else jax.vmap(one_chain)
     mesh = Mesh(jax.local_devices()[:num_devices], "chains")
@@ -254,11 +256,10 @@ def share_chains(num_devices, one_chain):
 #
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
-# as precisely; the edges of a 90 % interval are about twice as uncertain. To ask for at
-# most 1.01 and at least 400 is the advice of Vehtari et al. (2021), for four chains or
-# more and stricter forms of both, which ArviZ has. With few draws some ``r_hat`` is
-# above 1.01 by chance: of ten independent numbers, in 6 of 10 runs of one chain of 200
-# draws, and in 1 of 25 runs of four such chains.
+# as precisely; the ends of a 90 % interval are about twice as uncertain as a mean. To
+# ask for at most 1.01 and at least 400 is the advice of Vehtari et al. (2021), for four
+# chains or more and stricter forms of both, which ArviZ computes. With few draws the
+# worst of many ``r_hat`` is above 1.01 by chance, too: take more.
 
 
 def print_convergence(mcmc, draws=None):
@@ -284,7 +285,7 @@ def print_convergence(mcmc, draws=None):
         print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
 
     if np.any(extra["diverging"]):
-        print("Note: draws may be missing there; compare target_accept_prob=0.99.")
+        print("Note: draws may be missing; compare with target_accept_prob=0.99.")
     if len(extra["diverging"]) == 1:
         print("Note: one chain cannot show what it missed; num_chains=4 may.")
     if not np.max(r_hats) <= 1.01:  # true for NaN, too
@@ -306,6 +307,7 @@ def print_convergence(mcmc, draws=None):
 
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, 1), at X (N, D_X) from ONE draw."""
+    # seed gives random numbers, condition holds the draw, trace runs it and records
     at_draw = handlers.condition(handlers.seed(model, rng_key), draw)
     trace = handlers.trace(at_draw).get_trace(X, None, D_H)
     unknown = {k for k, v in trace.items() if v["type"] == "sample"} - {*draw, "Y"}
@@ -408,9 +410,10 @@ def marginal_model(X, Y, D_H):
     z2 = hidden(X, w1, w2)  # (D_H, N)
     m, C, e = w3_posterior(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
 
-    # E_q of the squared residuals is the sum of e^2. The gradient of e follows from m and
-    # C; its values do not, as rounding m to float32 is too coarse for residuals.
-    e += linear(jnp.hstack([C, -m]), z2 - jax.lax.stop_gradient(z2))  # 0, with gradient
+    # E_q of the squared residuals is the sum of e^2. The values of e are held fixed, so
+    # what is added is 0 and gives e its gradient in z2. (Values computed from m and C
+    # would be less accurate: m, rounded to float32, is too coarse for residuals.)
+    e += linear(jnp.hstack([C, -m]), z2 - jax.lax.stop_gradient(z2))
     log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(e**2))
     KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
     numpyro.factor("log p(Y | rest)", log_lik - KL)
@@ -496,7 +499,7 @@ def use_device(device, num_chains):
     """
     given = os.environ.get("XLA_FLAGS", "")
     user_flags = pathlib.Path(given).read_text() if os.path.isfile(given) else given
-    # one host device a chain is fastest, but JAX cannot make 4096
+    # one host device a chain is fastest; 1024 work, but 4096 do not
     host_devices = num_chains if num_chains <= 1024 else 1
     flags = [
         f"--xla_force_host_platform_device_count={host_devices}",
@@ -599,22 +602,23 @@ if __name__ == "__main__":
 # its draws, the shortest interval that holds 90 % of them (under 5.0% and 95.0%, but
 # these are not its quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
 #
-# **Its row prec_obs** says by a mean of 18 that the noise has a standard deviation of
-# about :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the
-# scale of the standardised ``Y``, a precision of 28. The sampler is right, the prior
-# does not fit: Gamma(3, 1) expects a precision near 3 and gives one above 18 a chance
-# of 3 in a million. With f known exactly the mean would be 18.4. So the wide band holds
-# about 96 % of new data from this curve, between the dotted lines; it would be 90 %, on
-# average, if curve and noise were drawn from the prior.
+# **Its row prec_obs**: a mean of 18 is noise with a standard deviation of about
+# :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the scale
+# of the standardised ``Y``, a precision of 28. The sampler is right, the prior of this
+# example does not fit: Gamma(3, 1) expects a precision near 3 and gives one above 18 a
+# chance of 3 in a million. Even if f were known exactly, the mean would be 18.4. So the
+# wide band is too wide: about 96 % of new data from this curve fall into it, between
+# the dotted lines.
 #
 # **The second table** is the one to trust. One chain compares only its own halves; to
 # see whether others find a region that it missed, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow accurately; draws may be
-# missing there. Here there are about 1 %, and none with ``target_accept_prob=0.99``;
-# both agree with the posterior that another program, Stan, finds. But all of them are
-# NUTS, and could miss the same place. Nearly all paths reach the cap of 1023 steps:
-# that may cost ``n_eff``, and not correctness.
+# missing there. Of the 1 % or so here nothing shows: with smaller steps, by
+# ``run_inference(..., target_accept_prob=0.99)``, no path diverged, and both times the
+# posterior agreed with Stan's, another program. But all of them are NUTS, and could
+# miss the same place. **The cap** of 1023 steps, which nearly all paths reach here, may
+# cost ``n_eff``, but not correctness.
 #
 # **The picture**: the curves follow the data as far as the data go. Beyond the dotted
 # lines the true curve leaves the mean and stays in the bands, which open up; how wide
@@ -623,15 +627,21 @@ if __name__ == "__main__":
 # Where to go next
 # ----------------
 #
-# *Your own data*: a prior of ``prec_obs`` that fits your noise, a column of ones, and
-# all of order 1; scale the predictions back:
+# *Your own data*: all of order 1, with a column of ones; in ``model`` (and in
+# ``marginal_model``) a Gamma(a, b) whose mean a / b is the precision that you expect;
+# and predictions that are scaled back:
 #
 # .. code-block:: python
 #
-#    scaled = (x - x.mean(axis=0)) / x.std(axis=0)  # x is (N, D), Y is (N, 1)
-#    X = np.column_stack([np.ones(len(x)), scaled])
-#    mcmc = run_inference(model, key, X, (Y - Y.mean()) / Y.std(), D_H)
-#    f = Y.mean() + Y.std() * f_draws  # as for_all_draws returns them
+#    def features(a):  # x and x_new are (N, D), Y is (N, 1)
+#        return np.column_stack([np.ones(len(a)), (a - x.mean(axis=0)) / x.std(axis=0)])
+#
+#    use_device("cpu", num_chains=4)
+#    scaled = (Y - Y.mean()) / Y.std()
+#    mcmc = run_inference(model, key, features(x), scaled, D_H, num_chains=4)
+#    at_new = partial(predict, model, X=features(x_new), D_H=D_H)
+#    f, Y_new = for_all_draws(at_new, key_new, mcmc.get_samples(group_by_chain=True))
+#    f, Y_new = Y.mean() + Y.std() * f, Y.mean() + Y.std() * Y_new
 #
 # *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
 # ``hidden``, and compute one more layer there; likewise in ``marginal_model`` and
