@@ -20,7 +20,7 @@ Bayesian neural network
 A neural network that was trained as usual has one set of weights and answers with one
 curve. A *Bayesian* neural network (BNN) weighs all sets of weights by how probable the
 data make them: this is the *posterior*. Draws from it are a cloud of curves, narrow
-where there are data and wide where there are none. Here is how to write such a model,
+where there are data and wide far from them. Here is how to write such a model,
 sample its posterior, tell which diagnostics to believe, and predict with every draw.
 """
 
@@ -108,7 +108,7 @@ def linear(w, z):
     # product is a call. On a CPU, with few products, a step of NUTS then takes 0.2 to
     # 0.6 of the time; beyond about 4096 products, sums take longer.
     if w.size * z.shape[1] <= 4096:
-        return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
+        return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
     return w.T @ z
 
 
@@ -149,16 +149,16 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # NUTS, the No-U-Turn Sampler, draws from the posterior: each draw is a value for every
 # unknown. It pushes them all in a random direction and lets them roll over a landscape
 # that is low where the posterior is high; its slope is the force. Their path is
-# computed in *leapfrog steps*, forwards and backwards in time, until its ends begin to
-# turn towards each other, it gets inaccurate (*diverges*) or it has 1023 steps. The
-# next draw is one of its points, chosen at random though not evenly, and the next path
-# starts there: the draws form a *chain*. Several chains are independent. In a
-# *warm-up*, whose draws are thrown away, NUTS tunes its step size and a scale for each
-# unknown.
+# computed in *leapfrog steps*, forwards and backwards in time, until its ends (or those
+# of a part) begin to turn towards each other, it gets inaccurate (*diverges*) or it has
+# 1023 steps. The next draw is one of its points, chosen at random though not evenly,
+# and the next path starts there: the draws form a *chain*. Several chains are
+# independent. In a *warm-up*, whose draws are thrown away, NUTS tunes its step size and
+# a scale for each unknown.
 
 
 def check_data(X, Y):
-    """Return X (N, D_X) and Y (N, 1) as arrays, and print what would spoil the fit.
+    """Return X (N, D_X) and Y (N, 1) as arrays, and print signs of a useless fit.
 
     ValueError that names the array if it does not hold finite numbers in this shape.
     """
@@ -175,7 +175,7 @@ def check_data(X, Y):
     if size > 10 or abs(mean) > 1 or not 1 / 3 <= sd <= 3:
         print(f"Note: X reaches {size:.3g}, Y is {mean:.3g} +- {sd:.3g}: standardise.")
     if not np.any(np.all(X == X[0], axis=0) & (X[0] != 0)):
-        print("Note: X has no column of ones, so that the network has no biases.")
+        print("Note: X has no column of ones: the network may have no biases.")
     return X, Y
 
 
@@ -206,8 +206,9 @@ def run_inference(
 
     ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H) and
     prec_obs (S,), where S = num_chains * num_samples; of ``model`` also w3 (S, D_H, 1)
-    and f (S, N, 1). ValueError as from ``check_data``. Call ``use_device`` before:
-    without it all chains share one device of a CPU, and a GPU rounds too coarsely.
+    and f (S, N, 1). ValueError as from ``check_data``. Call ``use_device`` before: for
+    4 chains of 500 + 500 draws, on one host device without its settings, we measured 43
+    s in place of 8; and a GPU may round too coarsely.
     """
     X, Y = check_data(X, Y)
     # Each device used draws an equal share of the chains. For one device, and for one
@@ -227,7 +228,8 @@ def run_inference(
         progress_bar=progress_bar and used in methods,
     )
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
-    jax.block_until_ready(mcmc.get_samples(group_by_chain=True))  # until it is done
+    if not np.all(np.isfinite(mcmc.last_state.potential_energy)):  # once it is done
+        raise RuntimeError("chains found no point of finite density: look at the model")
     return mcmc
 
 
@@ -256,10 +258,11 @@ def share_chains(num_devices, one_chain):
 #
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
-# as precisely; the ends of a 90 % interval are about twice as uncertain as a mean. To
-# ask for at most 1.01 and at least 400 is the advice of Vehtari et al. (2021), for four
-# chains or more and stricter forms of both, which ArviZ computes. With few draws the
-# worst of many ``r_hat`` is above 1.01 by chance, too: take more.
+# as precisely. The edges of bands are about twice as uncertain as a mean, the ends of
+# the table's intervals three to four times. To ask for at most 1.01 and at least 400 is
+# the advice of Vehtari et al. (2021), for four chains or more and stricter forms of
+# both, which ArviZ computes. With few draws the worst of many ``r_hat`` is above 1.01
+# by chance, too: take more.
 
 
 def print_convergence(mcmc, draws=None):
@@ -285,13 +288,13 @@ def print_convergence(mcmc, draws=None):
         print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
 
     if np.any(extra["diverging"]):
-        print("Note: draws may be missing; compare with target_accept_prob=0.99.")
+        print("Note: divergences may hide draws; compare with target_accept_prob=0.99.")
     if len(extra["diverging"]) == 1:
         print("Note: one chain cannot show what it missed; num_chains=4 may.")
     if not np.max(r_hats) <= 1.01:  # true for NaN, too
-        print("Warning: r_hat above 1.01: take a larger num_warmup and num_samples.")
+        print("Warning: r_hat above 1.01 or nan: take larger num_warmup, num_samples.")
     if not np.min(n_effs) >= 400:
-        print("Warning: n_eff below 400: take a larger num_samples or num_chains.")
+        print("Warning: n_eff below 400 or nan: take larger num_samples or num_chains.")
 
 
 # %%
@@ -340,7 +343,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
     band = partial(np.quantile, q=[0.05, 0.95], axis=(0, 1, 3))  # -> (2, N_test)
     f = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
-    curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test), of all chains
+    curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test)
 
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
     ax.fill_between(x_test, *band(Y_draws), fc="#deebf7", label="90 % of observations")
@@ -457,7 +460,7 @@ def parse_args(argv):
     gib = args.num_chains * (S * (D_H**2 + N + 1000) + 10 * N * D_H) / 2**28
     if gib > 32:
         sizes = "--num-samples, --num-chains, --num-data, --num-hidden"
-        parser.error(f"{gib:.0f} GiB of results are more than 32: lower {sizes}")
+        parser.error(f"{gib:.1f} GiB of results are more than 32: lower {sizes}")
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError as error:
@@ -499,13 +502,13 @@ def use_device(device, num_chains):
     """
     given = os.environ.get("XLA_FLAGS", "")
     user_flags = pathlib.Path(given).read_text() if os.path.isfile(given) else given
-    # one host device a chain is fastest; 1024 work, but 4096 do not
+    # one host device a chain is fastest; 1024 work, but 4096 fail
     host_devices = num_chains if num_chains <= 1024 else 1
     flags = [
         f"--xla_force_host_platform_device_count={host_devices}",
         # compile a loop that reads and writes up to 250 kB as one function
         "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
-        # LLVM's first level: it compiles 1 s sooner, and the loop is as fast
+        # LLVM's first level: it compiles sooner, and the loop is as fast
         "--xla_backend_optimization_level=1",
     ]
     if device == "cpu":
@@ -526,13 +529,12 @@ def use_device(device, num_chains):
 
 def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
-    target = path.resolve()  # a link stays, what it points to is replaced
-    part = target.with_name(f".bnn-{os.getpid()}{path.suffix}")
+    part = path.resolve().with_name(f".bnn-{os.getpid()}{path.suffix}")
     content = io.BytesIO()  # on a full disk, matplotlib's PDF writer hides the OSError
     fig.savefig(content, format=path.suffix[1:], dpi=150)
     try:
         part.write_bytes(content.getvalue())
-        part.replace(target)
+        part.replace(path.resolve())  # a link stays, what it points to is replaced
     except OSError as error:
         part.unlink(missing_ok=True)
         sys.exit(f"bnn.py: error: cannot write {str(path)!r}: {error.strerror}")
@@ -621,8 +623,8 @@ if __name__ == "__main__":
 # cost ``n_eff``, but not correctness.
 #
 # **The picture**: the curves follow the data as far as the data go. Beyond the dotted
-# lines the true curve leaves the mean and stays in the bands, which open up; how wide
-# is the prior's doing, as no data say what f does there.
+# lines the true curve leaves the mean and stays in the bands, which open up: the
+# farther out, the more their width is the prior's doing, as no data say what f does.
 #
 # Where to go next
 # ----------------
@@ -645,7 +647,8 @@ if __name__ == "__main__":
 #
 # *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
 # ``hidden``, and compute one more layer there; likewise in ``marginal_model`` and
-# ``draw_w3``. *A wider one*: divide by the square root of the width, as Neal does.
+# ``draw_w3``. *A wider one*: divide ``w2`` and ``w3`` by the square root of their
+# number of rows, as Neal does (not for ``--marginalize``: there w3 is standard normal).
 # *A GPU*: ``--device gpu --num-chains 64``; whether it pays was not measured.
 #
 # References

@@ -79,9 +79,9 @@ def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_sc
 
 def test_a_run_that_did_not_converge_ends_with_warnings(run_script):
     stdout = run_script("-n", 4, "--num-warmup", 0, "--num-chains", 2).stdout
-    assert "Warning: r_hat above 1.01" in stdout
-    assert "Warning: n_eff below 400" in stdout
-    assert "Note: draws may be missing there" in stdout
+    assert "Warning: r_hat above 1.01 or nan" in stdout
+    assert "Warning: n_eff below 400 or nan" in stdout
+    assert "Note: divergences may hide draws" in stdout
     assert "one chain" not in stdout
 
 

@@ -112,6 +112,12 @@ def test_a_layer_is_the_matrix_product(K, M, N):
     np.testing.assert_allclose(ours, w.T @ z, rtol=0, atol=K * 1e-6)
 
 
+@pytest.mark.parametrize("N", [4, 4000])  # a sum, a matrix product
+def test_weights_that_do_not_fit_the_inputs_are_an_error(N):
+    with pytest.raises((TypeError, ValueError)):
+        bnn.linear(np.ones((3, 5)), np.ones((1, N)))
+
+
 def test_without_Y_the_model_samples_it_with_the_right_mean_and_variance():
     X, *_ = bnn.get_data(N=4)
     S = 40_000

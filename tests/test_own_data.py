@@ -6,6 +6,8 @@ import pickle
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from conftest import ROOT
@@ -250,3 +252,14 @@ def test_it_runs_under_other_settings_of_jax(run_script, setting):
     flags = "-n 8 --num-warmup 4 --num-data 7".split()
     result = run_script(*flags, env=setting)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_model_without_a_finite_density_is_an_error():
+    def model(X, Y, D_H):
+        numpyro.sample("w1", dist.Normal(0.0, 1.0))
+        numpyro.factor("nowhere", jax.numpy.nan)
+
+    X, Y = data()
+    for num_chains in [1, 4, 6]:
+        with pytest.raises(RuntimeError, match="no point of finite density"):
+            bnn.run_inference(model, KEY, X, Y, 2, num_chains=num_chains, **FEW)

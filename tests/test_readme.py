@@ -65,8 +65,8 @@ def test_table_of_flags_is_the_parsers(capsys):
         assert re.findall(bounds, meaning) == re.findall(bounds, own)
 
 
-def test_it_has_at_most_140_lines_and_its_pictures_are_there():
-    assert README.count("\n") <= 140
+def test_it_has_at_most_125_lines_and_its_pictures_are_there():
+    assert README.count("\n") <= 125
     paths = re.findall(r'(?:!\[.*?\]\(|<img src=")([^")]+)', README)
     assert len(paths) == 2
     for path in paths:
@@ -77,3 +77,29 @@ def test_the_gpu_command_has_the_range_of_the_requirements():
     requirements = (ROOT / "requirements.txt").read_text()
     jax_range = re.search("^jax(>.*)$", requirements, re.M)[1]
     assert f'pip install "jax[cuda13]{jax_range}"' in README
+
+
+def test_each_command_of_contributing_is_run_by_ci_and_names_what_is_there():
+    contributing = (ROOT / ".github/CONTRIBUTING.md").read_text()
+    weekly = (ROOT / ".github/workflows/weekly.yml").read_text()
+    extract = re.search(r"(sed -n .*) \.github/CONTRIBUTING\.md", weekly)[1]
+    result = subprocess.run(
+        ["bash", "-c", extract], input=contributing, capture_output=True, text=True
+    )
+    commands = result.stdout.splitlines()
+    blocks = re.findall(r"```sh\n(.*?)```", contributing, re.S)
+    assert commands == "".join(blocks).splitlines() and len(commands) == 9
+    for path in re.findall(r"(?:tests|requirements)[\w./]*", " ".join(commands)):
+        assert (ROOT / path).exists(), path
+    ci = (ROOT / ".ci/run").read_text()
+    lint = [re.search("ruff (.*)", c)[1] for c in commands if "bin/ruff" in c]
+    assert len(lint) == 2 and all(f'ruff" {flags}' in ci for flags in lint)
+
+
+def test_the_versions_in_the_text_are_those_of_the_requirements():
+    jax_range = re.search("^jax(>.*)$", (ROOT / "requirements.txt").read_text(), re.M)[
+        1
+    ]
+    source = (ROOT / "bnn.py").read_text()
+    for name in ["cuda13", "tpu"]:
+        assert f'"jax[{name}]{jax_range}"' in source
