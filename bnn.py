@@ -20,8 +20,8 @@ Bayesian neural network
 A neural network that was trained as usual has one set of weights and answers with one
 curve. A *Bayesian* neural network (BNN) weighs all sets of weights by how probable the
 data make them: this is the *posterior*. Draws from it are a cloud of curves, narrow
-where there are data and wide far from them. Here is how to write such a model,
-sample its posterior, tell which diagnostics to believe, and predict with every draw.
+where there are data and wide far from them. Here such a network is written down,
+sampled, checked and used to predict.
 """
 
 # sphinx_gallery_dummy_images = 1
@@ -69,8 +69,7 @@ def model(X, Y, D_H):
 
     ``sample`` names an unknown and its distribution; with ``obs`` it is known: data.
     ``deterministic`` records a value, ``plate`` says that the N data are independent,
-    and ``to_event(1)`` that a row of Y, here one number, is one of them. ValueError for
-    other shapes of Y.
+    and ``to_event(1)`` that each is a row of Y. ValueError for other shapes of Y.
     """
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
@@ -104,9 +103,8 @@ def hidden(X, w1, w2):
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: XLA compiles sums into the loop that needs them, while a matrix
-    # product is a call. On a CPU, with few products, a step of NUTS then takes 0.2 to
-    # 0.6 of the time; beyond about 4096 products, sums take longer.
+    # Only for speed: on a CPU, XLA compiles a sum of few products into NUTS' loop, where a
+    # step then takes 0.2 to 0.6 of the time; from about 4096 on, a product is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
     return w.T @ z
@@ -116,10 +114,10 @@ def linear(w, z):
 # The data
 # --------
 #
-# A wiggly curve in one input :math:`x`: a parabola plus a wave. The network gets the
-# features :math:`1, x, x^2`, of which the parabola is made. The ones are needed: they
-# make ``w1[0]`` the bias of the first layer; without them f would be 0 at :math:`x =
-# 0`. The test inputs reach beyond the training inputs, where a BNN earns its keep.
+# A parabola plus a wave, in one input :math:`x`. The network gets the features
+# :math:`1, x, x^2`, of which the parabola is made. The ones are needed: they make
+# ``w1[0]`` the bias of the first layer; without them f would be 0 at :math:`x = 0`. The
+# test inputs reach beyond the training inputs, where a BNN earns its keep.
 
 
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
@@ -204,15 +202,14 @@ def run_inference(
 ):
     """Sample ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC object.
 
-    ``mcmc.get_samples()`` holds the draws: w1 (S, D_X, D_H), w2 (S, D_H, D_H) and
-    prec_obs (S,), where S = num_chains * num_samples; of ``model`` also w3 (S, D_H, 1)
-    and f (S, N, 1). ValueError as from ``check_data``. Call ``use_device`` before: for
-    4 chains of 500 + 500 draws, on one host device without its settings, we measured 43
-    s in place of 8; and a GPU may round too coarsely.
+    ``mcmc.get_samples()`` holds w1 (S, D_X, D_H), w2 (S, D_H, D_H) and prec_obs (S,) of
+    S = num_chains * num_samples draws; of ``model`` also w3 (S, D_H, 1), f (S, N, 1).
+    ValueError as from ``check_data``. First call ``use_device``: without it 4 chains of
+    500 + 500 draws took 43 s in place of 8, and a GPU may round too coarsely.
     """
     X, Y = check_data(X, Y)
-    # Each device used draws an equal share of the chains. For one device, and for one
-    # chain a device, NumPyro has methods of its own, with a progress bar.
+    # Each device used draws an equal share of the chains. With one device, or one chain
+    # a device, NumPyro has a progress bar.
     devices = jax.local_devices()
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
     methods = {1: "vectorized", num_chains: "parallel"}
@@ -258,11 +255,10 @@ def share_chains(num_devices, one_chain):
 #
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
-# as precisely. The edges of bands are about twice as uncertain as a mean, the ends of
-# the table's intervals three to four times. To ask for at most 1.01 and at least 400 is
-# the advice of Vehtari et al. (2021), for four chains or more and stricter forms of
-# both, which ArviZ computes. With few draws the worst of many ``r_hat`` is above 1.01
-# by chance, too: take more.
+# as precisely; the edges of bands are about twice as uncertain, the ends of the table's
+# intervals three to four times. At most 1.01 and at least 400 is the advice of Vehtari
+# et al. (2021), for four chains or more and stricter forms of both, which ArviZ has.
+# With few draws the worst of many ``r_hat`` is above 1.01 by chance, too: take more.
 
 
 def print_convergence(mcmc, draws=None):
@@ -386,9 +382,9 @@ def w3_posterior(z2, Y, prec_obs):
     """Return m (D_H, 1) and C (D_H, D_H): given the rest, w3 is Normal(m, C C^T).
 
     Also e (D_H + 1, N): C^T z2 and the residuals of m. z2 is the second hidden layer
-    (D_H, N), Y is (N, 1). Least squares, where the prior acts as D_H more data, each
-    with one unit at 1, the others and Y at 0. By Gram-Schmidt, as in float32 a Cholesky
-    factor is off by 23 in the log density of 10 000 data.
+    (D_H, N), Y is (N, 1). Least squares, with the prior as D_H more data: one unit at
+    1, the others and Y at 0. By Gram-Schmidt, as in float32 a Cholesky factor is off by
+    23 in the log density of 10 000 data.
     """
     D_H, N = z2.shape
     data = jnp.sqrt(prec_obs) * jnp.vstack([z2, Y.T])  # (D_H + 1, N), noise 1
@@ -608,19 +604,19 @@ if __name__ == "__main__":
 # :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the scale
 # of the standardised ``Y``, a precision of 28. The sampler is right, the prior of this
 # example does not fit: Gamma(3, 1) expects a precision near 3 and gives one above 18 a
-# chance of 3 in a million. Even if f were known exactly, the mean would be 18.4. So the
-# wide band is too wide: about 96 % of new data from this curve fall into it, between
-# the dotted lines.
+# chance of 3 in a million. Even if f were known exactly, the mean would be 18.4. So
+# about 96 % of new data from this curve fall into the wide band, between the dotted
+# lines, and not 90 %.
 #
 # **The second table** is the one to trust. One chain compares only its own halves; to
 # see whether others find a region that it missed, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow accurately; draws may be
 # missing there. Of the 1 % or so here nothing shows: with smaller steps, by
-# ``run_inference(..., target_accept_prob=0.99)``, no path diverged, and both times the
+# ``run_inference(..., target_accept_prob=0.99)``, there was none, and both times the
 # posterior agreed with Stan's, another program. But all of them are NUTS, and could
-# miss the same place. **The cap** of 1023 steps, which nearly all paths reach here, may
-# cost ``n_eff``, but not correctness.
+# miss the same place. That nearly all paths reach the cap of 1023 steps may cost
+# ``n_eff``, but not correctness.
 #
 # **The picture**: the curves follow the data as far as the data go. Beyond the dotted
 # lines the true curve leaves the mean and stays in the bands, which open up: the

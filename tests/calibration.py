@@ -14,7 +14,6 @@ import functools
 import os
 import pathlib
 import sys
-from unittest import mock
 
 import jax
 import matplotlib.pyplot as plt
@@ -95,7 +94,7 @@ def quantities(draw, Y):
 
 
 def replicate(key, model):
-    """Simulate one data set and sample its posterior with ``run_inference``.
+    """Simulate one data set and sample its posterior as ``run_inference`` does.
 
     Returns the true parameters, the data, new data at X_NEW and the posterior draws.
     """
@@ -105,10 +104,11 @@ def replicate(key, model):
     truth = {name: sites[name]["value"] for name in ["w1", "w2", "w3", "prec_obs"]}
     _, Y = bnn.predict(bnn.model, key_data, truth, X, D_H)  # (N, 1)
     _, Y_new = bnn.predict(bnn.model, key_new, truth, X_NEW, D_H)  # (5, 1)
-    settings = (NUM_WARMUP, NUM_SAMPLES, 1, False)
-    # within jax.lax.map data have no values yet that could be checked
-    with mock.patch.object(bnn, "check_data", lambda X, Y: (X, Y)):
-        mcmc = bnn.run_inference(model, key_run, X, Y, D_H, *settings)
+    # run_inference looks at the data, which have no values yet within jax.lax.map
+    kernel = bnn.CompiledNUTS(model)
+    settings = dict(num_warmup=NUM_WARMUP, num_samples=NUM_SAMPLES, progress_bar=False)
+    mcmc = bnn.MCMC(kernel, **settings)
+    mcmc.run(key_run, X, Y, D_H)
     return {"truth": truth, "Y": Y, "Y_new": Y_new, "draws": mcmc.get_samples()}
 
 
