@@ -103,8 +103,8 @@ def hidden(X, w1, w2):
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: on a CPU, XLA compiles a sum of few products into NUTS' loop, where a
-    # step then takes 0.2 to 0.6 of the time; from about 4096 on, a product is faster.
+    # Only for speed: on a CPU, XLA compiles a sum of few products into the loop of NUTS,
+    # which then takes 0.2 to 0.6 of the time; beyond about 4096, a product is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
     return w.T @ z
@@ -381,7 +381,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 def w3_posterior(z2, Y, prec_obs):
     """Return m (D_H, 1) and C (D_H, D_H): given the rest, w3 is Normal(m, C C^T).
 
-    Also e (D_H + 1, N): C^T z2 and the residuals of m. z2 is the second hidden layer
+    Also r (D_H + 1, N): C^T z2 and the residuals of m. z2 is the second hidden layer
     (D_H, N), Y is (N, 1). Least squares, with the prior as D_H more data: one unit at
     1, the others and Y at 0. By Gram-Schmidt, as in float32 a Cholesky factor is off by
     23 in the log density of 10 000 data.
@@ -407,13 +407,13 @@ def marginal_model(X, Y, D_H):
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
     z2 = hidden(X, w1, w2)  # (D_H, N)
-    m, C, e = w3_posterior(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
+    m, C, r = w3_posterior(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
 
-    # E_q of the squared residuals is the sum of e^2. The values of e are held fixed, so
-    # what is added is 0 and gives e its gradient in z2. (Values computed from m and C
+    # E_q of the squared residuals is the sum of r^2. The values of r are held fixed, so
+    # what is added is 0 and gives r its gradient in z2. (Values computed from m and C
     # would be less accurate: m, rounded to float32, is too coarse for residuals.)
-    e += linear(jnp.hstack([C, -m]), z2 - jax.lax.stop_gradient(z2))
-    log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(e**2))
+    r += linear(jnp.hstack([C, -m]), z2 - jax.lax.stop_gradient(z2))
+    log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(r**2))
     KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
     numpyro.factor("log p(Y | rest)", log_lik - KL)
 

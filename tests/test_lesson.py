@@ -65,8 +65,8 @@ def test_copied_pieces_run():
         lambda key, draw: predict(model, key, draw, X_test, 2), keys[1], draws
     )
     assert copied("plot")(X, Y, X_test, f_test, f_draws, Y_draws).axes
-    m, C, e = copied("w3_posterior")(np.ones((2, 7)), Y, 3.0)
-    assert (m.shape, C.shape, e.shape) == ((2, 1), (2, 2), (3, 7))
+    m, C, r = copied("w3_posterior")(np.ones((2, 7)), Y, 3.0)
+    assert (m.shape, C.shape, r.shape) == ((2, 1), (2, 2), (3, 7))
     mcmc = copied("run_inference")(copied("marginal_model"), keys[2], X, Y, *settings)
     draw = {name: x[0] for name, x in mcmc.get_samples().items()}
     assert copied("draw_w3")(keys[3], draw, X, Y)["w3"].shape == (2, 1)

@@ -49,7 +49,7 @@ MODELS = {
 
 
 def sampling(which, N, D_H, num_warmup, num_samples):
-    """Seconds of compilation and sampling, microseconds a step, n_eff a second."""
+    """Seconds of compilation and sampling, microseconds a step, n_eff per second."""
     # compiled ahead of time, for NumPyro's MCMC would compile in each run
     if which == "textbook":
         jax.config.update("jax_platforms", "cpu")

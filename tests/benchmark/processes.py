@@ -16,7 +16,7 @@ SCRIPTS = {
     "ours": [HERE.parents[1] / "bnn.py"],
     "--marginalize": [HERE.parents[1] / "bnn.py", "--marginalize"],
 }
-RATES = ["f", "prec_obs"]  # of n_eff, a second
+RATES = ["f", "prec_obs"]  # of n_eff, per second
 PATHS = [str(HERE.parents[1]), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k[:4] not in ("XLA_", "JAX_")}
 ENVIRONMENT |= {"PYTHONPATH": os.pathsep.join(PATHS), "MPLBACKEND": "agg"}
@@ -49,7 +49,7 @@ def call(python, function, *arguments):
 
 
 def whole_run(python, which, num_warmup, draws, chains, *flags, **environment):
-    """Seconds and peak MiB of a whole run, n_eff a second of sampling."""
+    """Seconds and peak MiB of a whole run, n_eff per second of sampling."""
     flags = ["--num-samples", draws, "--num-chains", chains, *flags]
     command = [python, *SCRIPTS[which], "--num-warmup", num_warmup, *flags]
     printed, seconds, memory = process([*map(str, command)], **environment)

@@ -11,7 +11,7 @@ from tabulate import tabulate
 def runs(python, plan):
     """Whole runs
 
-    1000 + 2000 draws, up to 4 seeds; `f` and `prec_obs` are `n_eff` a second of the
+    1000 + 2000 draws, up to 4 seeds; `f` and `prec_obs` are `n_eff` per second of the
     printed `MCMC elapsed time`, warm-up and compilation included.
     """
     rows = []
@@ -34,7 +34,7 @@ def runs(python, plan):
 def peers(python, plan):
     """Peers
 
-    `n_eff` a second with 1000 + 2000 draws, warm-up and compilation included. Each peer
+    `n_eff` per second with 1000 + 2000 draws, warm-up and compilation included. Each peer
     has its own natural formulation: PyMC and nutpie a PyMC model with rows for data;
     BlackJAX a log density in plain JAX, written by hand, with rows for data, matrix
     products and `log(prec_obs)`. PyMC 6 has an installed nutpie sample its model.
@@ -70,7 +70,7 @@ def marginalize(python, plan):
 
     Seconds to compile NUTS, ahead of time, and to sample with 3 seeds: warm-up, draws
     and, with `--marginalize`, their `w3`; then microseconds a leapfrog step and, of
-    these, what `w3_posterior` takes. The second table has `n_eff` a second of sampling
+    these, what `w3_posterior` takes. The second table has `n_eff` per second of sampling
     and, *first*, of compilation and sampling.
     """
     costs, gains = [], []
