@@ -68,8 +68,8 @@ def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
     ``sample`` names an unknown and its distribution; with ``obs`` it is known: data.
-    ``deterministic`` records a value, ``plate`` says that the N data are independent,
-    and ``to_event(1)`` that each is a row of Y. ValueError for other shapes of Y.
+    ``deterministic`` records a value. ``plate`` says that the N data are independent,
+    ``to_event(1)`` that one datum is a row of Y. ValueError for other shapes of Y.
     """
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
@@ -103,8 +103,8 @@ def hidden(X, w1, w2):
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: on a CPU, XLA compiles a sum of few products into the loop of NUTS,
-    # which then takes 0.2 to 0.6 of the time; beyond about 4096, a product is faster.
+    # Only for speed: on a CPU, XLA compiles a sum of up to about 4096 products into the
+    # sampler's loop, which then takes 0.2 to 0.6 of the time; with more, `@` is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
     return w.T @ z
@@ -147,12 +147,11 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # NUTS, the No-U-Turn Sampler, draws from the posterior: each draw is a value for every
 # unknown. It pushes them all in a random direction and lets them roll over a landscape
 # that is low where the posterior is high; its slope is the force. Their path is
-# computed in *leapfrog steps*, forwards and backwards in time, until its ends (or those
-# of a part) begin to turn towards each other, it gets inaccurate (*diverges*) or it has
-# 1023 steps. The next draw is one of its points, chosen at random though not evenly,
-# and the next path starts there: the draws form a *chain*. Several chains are
-# independent. In a *warm-up*, whose draws are thrown away, NUTS tunes its step size and
-# a scale for each unknown.
+# computed in *leapfrog steps*, forwards and backwards in time, until it begins to turn
+# back, gets inaccurate (*diverges*) or has 1023 steps. The next draw is one of its
+# points, chosen at random though not evenly, and the next path starts there: the draws
+# form a *chain*. Several chains are independent. In a *warm-up*, whose draws are thrown
+# away, NUTS tunes its step size and a scale for each unknown.
 
 
 def check_data(X, Y):
@@ -255,10 +254,10 @@ def share_chains(num_devices, one_chain):
 #
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
-# as precisely; the edges of bands are about twice as uncertain, the ends of the table's
-# intervals three to four times. At most 1.01 and at least 400 is the advice of Vehtari
-# et al. (2021), for four chains or more and stricter forms of both, which ArviZ has.
-# With few draws the worst of many ``r_hat`` is above 1.01 by chance, too: take more.
+# as precisely; the ends of a 90 % interval are two to four times as uncertain as that.
+# Vehtari et al. (2021) ask for ``r_hat`` at most 1.01 and ``n_eff`` at least 400, with
+# four chains or more and stricter forms of both, which ArviZ has. With few draws the
+# worst of many ``r_hat`` is above 1.01 by chance, too: take more.
 
 
 def print_convergence(mcmc, draws=None):
@@ -306,7 +305,7 @@ def print_convergence(mcmc, draws=None):
 
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, 1), at X (N, D_X) from ONE draw."""
-    # seed gives random numbers, condition holds the draw, trace runs it and records
+    # seed gives random numbers, condition holds what is sampled, trace runs and records
     at_draw = handlers.condition(handlers.seed(model, rng_key), draw)
     trace = handlers.trace(at_draw).get_trace(X, None, D_H)
     unknown = {k for k, v in trace.items() if v["type"] == "sample"} - {*draw, "Y"}
@@ -602,20 +601,20 @@ if __name__ == "__main__":
 #
 # **Its row prec_obs**: a mean of 18 is noise with a standard deviation of about
 # :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the scale
-# of the standardised ``Y``, a precision of 28. The sampler is right, the prior of this
-# example does not fit: Gamma(3, 1) expects a precision near 3 and gives one above 18 a
-# chance of 3 in a million. Even if f were known exactly, the mean would be 18.4. So
-# about 96 % of new data from this curve fall into the wide band, between the dotted
-# lines, and not 90 %.
+# of the standardised ``Y``, a precision of 28. The sampler is right, the prior does not
+# fit (it is kept, as people know this example): Gamma(3, 1) expects a precision near 3
+# and gives one above 18 a chance of 3 in a million. Even with f known exactly, the mean
+# would be 18.4. So about 96 % of new data from this curve fall into the wide band,
+# between the dotted lines, and not 90 %.
 #
 # **The second table** is the one to trust. One chain compares only its own halves; to
 # see whether others find a region that it missed, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow accurately; draws may be
-# missing there. Of the 1 % or so here nothing shows: with smaller steps, by
-# ``run_inference(..., target_accept_prob=0.99)``, there was none, and both times the
-# posterior agreed with Stan's, another program. But all of them are NUTS, and could
-# miss the same place. That nearly all paths reach the cap of 1023 steps may cost
+# missing there. Here about 1 % of the paths diverged, and no harm shows: with smaller
+# steps, by ``run_inference(..., target_accept_prob=0.99)``, none did, and both times the
+# posterior agreed with that of another program, Stan. But all of them are NUTS, and
+# could miss the same place. That nearly all paths reach the cap of 1023 steps may cost
 # ``n_eff``, but not correctness.
 #
 # **The picture**: the curves follow the data as far as the data go. Beyond the dotted
@@ -625,9 +624,9 @@ if __name__ == "__main__":
 # Where to go next
 # ----------------
 #
-# *Your own data*: all of order 1, with a column of ones; in ``model`` (and in
-# ``marginal_model``) a Gamma(a, b) whose mean a / b is the precision that you expect;
-# and predictions that are scaled back:
+# *Your own data*: standardise them, add ones, and take in ``model`` (``marginal_model``,
+# too) a Gamma(a, b) whose mean a / b is the precision that you expect of the
+# standardised ``Y``. Scale the predictions back:
 #
 # .. code-block:: python
 #
@@ -635,10 +634,12 @@ if __name__ == "__main__":
 #        return np.column_stack([np.ones(len(a)), (a - x.mean(axis=0)) / x.std(axis=0)])
 #
 #    use_device("cpu", num_chains=4)
+#    keys = jax.random.split(jax.random.key(0))
 #    scaled = (Y - Y.mean()) / Y.std()
-#    mcmc = run_inference(model, key, features(x), scaled, D_H, num_chains=4)
-#    at_new = partial(predict, model, X=features(x_new), D_H=D_H)
-#    f, Y_new = for_all_draws(at_new, key_new, mcmc.get_samples(group_by_chain=True))
+#    mcmc = run_inference(model, keys[0], features(x), scaled, D_H=5, num_chains=4)
+#    print_convergence(mcmc)
+#    at_new = partial(predict, model, X=features(x_new), D_H=5)
+#    f, Y_new = for_all_draws(at_new, keys[1], mcmc.get_samples(group_by_chain=True))
 #    f, Y_new = Y.mean() + Y.std() * f, Y.mean() + Y.std() * Y_new
 #
 # *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to

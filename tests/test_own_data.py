@@ -129,8 +129,7 @@ def test_the_pages_own_data_fit_and_come_back_on_their_own_scale():
     block = source.split("# .. code-block:: python\n#\n")[1].split("\n# *A deeper")[0]
     code = "\n".join(line.removeprefix("#    ") for line in block.splitlines()[:-1])
     x, Y = years()
-    names = {**vars(bnn), "x": x, "x_new": x, "Y": Y, "D_H": 5}
-    names |= {"key": KEY, "key_new": jax.random.key(1)}
+    names = {**vars(bnn), "x": x, "x_new": x, "Y": Y}
     few = dict(num_warmup=300, num_samples=300, progress_bar=False)
     names["run_inference"] = functools.partial(bnn.run_inference, **few)
     exec(code, names)

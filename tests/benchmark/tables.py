@@ -34,10 +34,10 @@ def runs(python, plan):
 def peers(python, plan):
     """Peers
 
-    `n_eff` per second with 1000 + 2000 draws, warm-up and compilation included. Each peer
-    has its own natural formulation: PyMC and nutpie a PyMC model with rows for data;
-    BlackJAX a log density in plain JAX, written by hand, with rows for data, matrix
-    products and `log(prec_obs)`. PyMC 6 has an installed nutpie sample its model.
+    `n_eff` per second with 1000 + 2000 draws, warm-up and compilation included. Each
+    peer has its own natural formulation: PyMC and nutpie a PyMC model with rows for
+    data; BlackJAX a log density in plain JAX, written by hand, with rows for data,
+    matrix products and `log(prec_obs)`. PyMC 6 has an installed nutpie sample its model.
     """
     *draws, seeds, names = plan
     found = {name: [] for name in ["ours", *names]}
@@ -70,8 +70,8 @@ def marginalize(python, plan):
 
     Seconds to compile NUTS, ahead of time, and to sample with 3 seeds: warm-up, draws
     and, with `--marginalize`, their `w3`; then microseconds a leapfrog step and, of
-    these, what `w3_posterior` takes. The second table has `n_eff` per second of sampling
-    and, *first*, of compilation and sampling.
+    these, what `w3_posterior` takes. The second table has `n_eff` per second of
+    sampling and, *first*, of compilation and sampling.
     """
     costs, gains = [], []
     for (N, D_H), draws in plan.items():
