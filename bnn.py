@@ -103,8 +103,8 @@ def hidden(X, w1, w2):
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: on a CPU, XLA compiles a sum of up to about 4096 products into the
-    # sampler's loop, which then takes 0.2 to 0.6 of the time; with more, `@` is faster.
+    # Only for speed: on a CPU, XLA compiles sums of up to about 4096 products in all into
+    # NUTS' loop, which then takes 0.2 to 0.6 of the time; with more, `@` is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
     return w.T @ z
@@ -255,15 +255,16 @@ def share_chains(num_devices, one_chain):
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
 # as precisely; the ends of a 90 % interval are two to four times as uncertain as that.
-# Vehtari et al. (2021) ask for ``r_hat`` at most 1.01 and ``n_eff`` at least 400, with
-# four chains or more and stricter forms of both, which ArviZ has. With few draws the
-# worst of many ``r_hat`` is above 1.01 by chance, too: take more.
+# Vehtari et al. (2021) ask for ``r_hat`` at most 1.01 and ``n_eff`` at least 400 in four
+# chains, by stricter forms of both, which ArviZ has. With few draws the worst of many
+# ``r_hat`` is above 1.01 by chance, too: take more.
 
 
 def print_convergence(mcmc, draws=None):
     """Print signs that ``run_inference`` did not converge, and what to change there.
 
-    draws are f (C, S, N, 1) and prec_obs (C, S) of C chains, by default those in mcmc.
+    draws are f (C, S, N, 1) and prec_obs (C, S) of C chains, by default those in mcmc;
+    after ``marginal_model`` f is only in those of ``draw_w3``.
     """
     draws = mcmc.get_samples(group_by_chain=True) if draws is None else draws
     extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
@@ -332,7 +333,7 @@ def for_all_draws(function, rng_key, draws):
 
 
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
-    """Plot data, truth and predictions; f_draws and Y_draws are (C, S, N_test, 1)."""
+    """Plot data, truth, predictions f_draws and Y_draws (C, S, N_test, 1) at sorted x."""
     if X.shape[1] < 2:
         raise ValueError(f"X must have x in column 1; it has shape {X.shape}")
     x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
@@ -374,7 +375,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # tells how far q is from the prior of ``w3``. With any other q the right side is less:
 # it is the evidence lower bound (*ELBO*) of variational inference, and highest at our
 # q. There a small change of q changes nothing to first order, so the gradient may hold
-# q fixed. NUTS takes about a third of the steps; then each draw gets its ``w3`` from q.
+# q fixed. Here NUTS takes a third of the steps; then each draw gets its ``w3`` from q.
 
 
 def w3_posterior(z2, Y, prec_obs):
@@ -612,7 +613,7 @@ if __name__ == "__main__":
 #
 # **A divergence** is a path that the sampler could not follow accurately; draws may be
 # missing there. Here about 1 % of the paths diverged, and no harm shows: with smaller
-# steps, by ``run_inference(..., target_accept_prob=0.99)``, none did, and both times the
+# steps, by ``run_inference(..., target_accept_prob=0.99)``, none did, and each time the
 # posterior agreed with that of another program, Stan. But all of them are NUTS, and
 # could miss the same place. That nearly all paths reach the cap of 1023 steps may cost
 # ``n_eff``, but not correctness.
@@ -624,9 +625,9 @@ if __name__ == "__main__":
 # Where to go next
 # ----------------
 #
-# *Your own data*: standardise them, add ones, and take in ``model`` (``marginal_model``,
-# too) a Gamma(a, b) whose mean a / b is the precision that you expect of the
-# standardised ``Y``. Scale the predictions back:
+# *Your own data*: standardise them, add ones, and choose in ``model`` (and in
+# ``marginal_model``) a Gamma(a, b) whose mean a / b is the precision that you expect of
+# the standardised ``Y``. Scale the predictions back:
 #
 # .. code-block:: python
 #

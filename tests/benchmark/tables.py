@@ -37,7 +37,7 @@ def peers(python, plan):
     `n_eff` per second with 1000 + 2000 draws, warm-up and compilation included. Each
     peer has its own natural formulation: PyMC and nutpie a PyMC model with rows for
     data; BlackJAX a log density in plain JAX, written by hand, with rows for data,
-    matrix products and `log(prec_obs)`. PyMC 6 has an installed nutpie sample its model.
+    matrix products and `log(prec_obs)`. PyMC 6 samples by nutpie where it is there.
     """
     *draws, seeds, names = plan
     found = {name: [] for name in ["ours", *names]}
