@@ -103,8 +103,8 @@ def hidden(X, w1, w2):
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: on a CPU, XLA compiles sums of up to about 4096 products in all into
-    # NUTS' loop, which then takes 0.2 to 0.6 of the time; with more, `@` is faster.
+    # Only for speed: on a CPU, XLA compiles sums of up to 4096 products in all, or so,
+    # into NUTS' loop, which takes 0.2 to 0.6 of the time; with more, `@` is faster.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
     return w.T @ z
@@ -255,9 +255,9 @@ def share_chains(num_devices, one_chain):
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
 # as precisely; the ends of a 90 % interval are two to four times as uncertain as that.
-# Vehtari et al. (2021) ask for ``r_hat`` at most 1.01 and ``n_eff`` at least 400 in four
-# chains, by stricter forms of both, which ArviZ has. With few draws the worst of many
-# ``r_hat`` is above 1.01 by chance, too: take more.
+# Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and an ``n_eff`` of at least
+# 400 in four chains, by stricter forms of both, which ArviZ has. With few draws the
+# worst of many ``r_hat`` is above 1.01 by chance, too: take more.
 
 
 def print_convergence(mcmc, draws=None):
@@ -333,7 +333,7 @@ def for_all_draws(function, rng_key, draws):
 
 
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
-    """Plot data, truth, predictions f_draws and Y_draws (C, S, N_test, 1) at sorted x."""
+    """Plot data, truth and predictions (C, S, N_test, 1) at X_test, sorted by its x."""
     if X.shape[1] < 2:
         raise ValueError(f"X must have x in column 1; it has shape {X.shape}")
     x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
