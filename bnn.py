@@ -255,9 +255,9 @@ def share_chains(num_devices, one_chain):
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
 # as precisely; the ends of a 90 % interval are two to four times as uncertain as that.
-# Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and an ``n_eff`` of at least
-# 400 in four chains, by stricter forms of both, which ArviZ has. With few draws the
-# worst of many ``r_hat`` is above 1.01 by chance, too: take more.
+# Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four chains, for an
+# ``n_eff`` of at least 400, by stricter forms of both, which ArviZ has. With few draws
+# the worst of many ``r_hat`` is above 1.01 by chance, too: take more.
 
 
 def print_convergence(mcmc, draws=None):
