@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import time
+from unittest import mock
 
 import pytest
 from conftest import ROOT, SMOKE
@@ -17,6 +18,13 @@ from test_command_line import rows
 
 SCRIPT = str(ROOT / "bnn.py")
 FEW = ["-n", "8", "--num-warmup", "4", "--num-data", "7"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def share_what_is_compiled(warm_cache):
+    """Runs of the same size take the programs of earlier ones."""
+    with mock.patch.dict(os.environ, warm_cache):
+        yield
 
 
 def a_users_environment(**changes):
