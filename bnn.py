@@ -446,7 +446,7 @@ def parse_args(argv):
     add("--num-data", **number(100, 2, 10**7, "training points"))
     add("--num-hidden", **number(5, 1, 1000, "units a layer"))
     add("--seed", **number(0, 0, 2**32 - 1, "of sampling and prediction"))
-    add("--marginalize", action="store_true", help="integrate out w3: same posterior")
+    add("--marginalize", action="store_true", help="leave w3 out; pays with few data")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
     args = parser.parse_args(argv)
