@@ -103,8 +103,8 @@ def hidden(X, w1, w2):
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: on a CPU, XLA compiles sums of up to 4096 products in all, or so,
-    # into NUTS' loop, which takes 0.2 to 0.6 of the time; with more, `@` is faster.
+    # Only for speed: on a CPU, XLA compiles sums of up to 4096 products (in all, or so)
+    # into a loop, and the sampler's takes 0.2 to 0.6 of its time with ``w.T @ z``.
     if w.size * z.shape[1] <= 4096:
         return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
     return w.T @ z
@@ -145,8 +145,8 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # ---------
 #
 # NUTS, the No-U-Turn Sampler, draws from the posterior: each draw is a value for every
-# unknown. It pushes them all in a random direction and lets them roll over a landscape
-# that is low where the posterior is high; its slope is the force. Their path is
+# unknown. All together are a point, which it pushes and lets roll over a landscape
+# that is low where the posterior is high; its slope is the force. The path is
 # computed in *leapfrog steps*, forwards and backwards in time, until it begins to turn
 # back, gets inaccurate (*diverges*) or has 1023 steps. The next draw is one of its
 # points, chosen at random though not evenly, and the next path starts there: the draws
@@ -254,7 +254,7 @@ def share_chains(num_devices, one_chain):
 #
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
-# as precisely; the ends of a 90 % interval are two to four times as uncertain as that.
+# as precisely; the ends of 90 % intervals are two to four times as uncertain as a mean.
 # Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four chains, for an
 # ``n_eff`` of at least 400, by stricter forms of both, which ArviZ has. With few draws
 # the worst of many ``r_hat`` is above 1.01 by chance, too: take more.
@@ -264,7 +264,7 @@ def print_convergence(mcmc, draws=None):
     """Print signs that ``run_inference`` did not converge, and what to change there.
 
     draws are f (C, S, N, 1) and prec_obs (C, S) of C chains, by default those in mcmc;
-    after ``marginal_model`` f is only in those of ``draw_w3``.
+    with ``--marginalize``, f is only in those that ``draw_w3`` returns.
     """
     draws = mcmc.get_samples(group_by_chain=True) if draws is None else draws
     extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
@@ -456,7 +456,7 @@ def parse_args(argv):
     gib = args.num_chains * (S * (D_H**2 + N + 1000) + 10 * N * D_H) / 2**28
     if gib > 32:
         sizes = "--num-samples, --num-chains, --num-data, --num-hidden"
-        parser.error(f"{gib:.1f} GiB of results are more than 32: lower {sizes}")
+        parser.error(f"draws, predictions and a step: {gib:.1f} GiB; lower {sizes}")
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError as error:
@@ -515,7 +515,7 @@ def use_device(device, num_chains):
     os.environ.update({"XLA_FLAGS": given} if given else {})
     if backend != device:
         install = '"jax[cuda13]>=0.7.2,<0.13" (NVIDIA) or "jax[tpu]>=0.7.2,<0.13" (TPU)'
-        raise RuntimeError(f"JAX is on {backend}: restart, or pip install {install}")
+        raise RuntimeError(f"JAX is on {backend}: restart (else pip install {install})")
     if device != "cpu":  # by default, factors may be rounded to 8 or 11 bits there
         jax.config.update("jax_default_matmul_precision", "highest")
     elif jax.local_device_count() < host_devices and "device_count" not in user_flags:
@@ -547,7 +547,7 @@ def run_as_command(main):
         main()
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            sys.exit("bnn.py: error: out of memory: take fewer chains, draws or data")
+            sys.exit("bnn.py: error: out of memory: fewer chains, draws, data or units?")
         raise
 
 
@@ -614,9 +614,9 @@ if __name__ == "__main__":
 # **A divergence** is a path that the sampler could not follow accurately; draws may be
 # missing there. Here about 1 % of the paths diverged, and no harm shows: with smaller
 # steps, by ``run_inference(..., target_accept_prob=0.99)``, none did, and each time the
-# posterior agreed with that of another program, Stan. But all of them are NUTS, and
-# could miss the same place. That nearly all paths reach the cap of 1023 steps may cost
-# ``n_eff``, but not correctness.
+# posterior agreed with that of another program, Stan. But Stan samples by NUTS, too,
+# and could miss the same place. Nearly all paths reach the cap of 1023 steps: that may
+# cost ``n_eff``, but not correctness.
 #
 # **The picture**: the curves follow the data as far as the data go. Beyond the dotted
 # lines the true curve leaves the mean and stays in the bands, which open up: the
@@ -627,7 +627,7 @@ if __name__ == "__main__":
 #
 # *Your own data*: standardise them, add ones, and choose in ``model`` (and in
 # ``marginal_model``) a Gamma(a, b) whose mean a / b is the precision that you expect of
-# the standardised ``Y``. Scale the predictions back:
+# the standardised ``Y``: the larger a, the surer. Scale the predictions back:
 #
 # .. code-block:: python
 #
@@ -646,7 +646,7 @@ if __name__ == "__main__":
 # *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
 # ``hidden``, and compute one more layer there; likewise in ``marginal_model`` and
 # ``draw_w3``. *A wider one*: divide ``w2`` and ``w3`` by the square root of their
-# number of rows, as Neal does (not for ``--marginalize``: there w3 is standard normal).
+# number of rows, as Neal does (only ``w2`` in ``marginal_model``).
 # *A GPU*: ``--device gpu --num-chains 64``; whether it pays was not measured.
 #
 # References
