@@ -547,7 +547,7 @@ def run_as_command(main):
         main()
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            sys.exit("bnn.py: error: out of memory: fewer chains, draws, data or units?")
+            sys.exit("bnn.py: error: out of memory: take fewer chains, draws or units")
         raise
 
 
