@@ -95,7 +95,7 @@ def test_page_teaches_all_that_it_promises(page):
         "forwards and backwards in time",
         "the draws form a chain",
         "14.7 million, mirror images",
-        "is the advice of Vehtari et al. (2021)",
+        "Vehtari et al. (2021) ask for an r_hat of at most 1.01",
         "The results are at the end",
         "evidence lower bound (ELBO)",
         "The first table has a row for each unknown",
