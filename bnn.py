@@ -455,8 +455,8 @@ def parse_args(argv):
     N, D_H, S = args.num_data, args.num_hidden, args.num_samples
     gib = args.num_chains * (S * (D_H**2 + N + 1000) + 10 * N * D_H) / 2**28
     if gib > 32:
-        sizes = "--num-samples, --num-chains, --num-data, --num-hidden"
-        parser.error(f"draws, predictions and a step: {gib:.1f} GiB; lower {sizes}")
+        sizes = "over 32; lower --num-samples, --num-chains, --num-data, --num-hidden"
+        parser.error(f"draws, predictions and a step: {gib:.1f} GiB, {sizes}")
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError as error:

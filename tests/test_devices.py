@@ -35,6 +35,13 @@ def python(*arguments, cwd, **env):
     )
 
 
+def finishes(process):
+    """What a process of ``python`` prints, once it has ended without an error."""
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return stdout
+
+
 def assert_ran(result, folder, line):
     """The run says where it ran, and table, diagnostics and picture are there."""
     assert (result.returncode, result.stderr) == (0, "")
@@ -145,9 +152,7 @@ print((memory("VmHWM") - before) / 2**20)
 
 
 def test_predictions_of_64_chains_take_less_than_2_gib(tmp_path):
-    process = python("-c", PREDICT_WITH_64_CHAINS, cwd=tmp_path)
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
+    stdout = finishes(python("-c", PREDICT_WITH_64_CHAINS, cwd=tmp_path))
     assert float(stdout) < 2.0  # f and Y themselves are 0.48
 
 
@@ -171,20 +176,11 @@ print(memory("VmHWM") - before - results)
 
 
 def test_predictions_at_100_000_points_take_at_most_2_gib_above_the_results(tmp_path):
-    process = python("-c", PREDICT_AT_100_000_POINTS, cwd=tmp_path)
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
+    stdout = finishes(python("-c", PREDICT_AT_100_000_POINTS, cwd=tmp_path))
     assert float(stdout) < 2.0  # all draws at once took over 7
 
 
 # What use_device changes
-
-
-def finishes(process):
-    """What a process of ``python`` prints, once it has ended without an error."""
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
-    return stdout
 
 
 CALL_AFTER_JAX_HAS_STARTED = """
