@@ -2,11 +2,8 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
-#     "numpyro>=0.20,<0.23",
-#     "jax>=0.7.2,<0.13",
-#     "jaxlib>=0.7.2,<0.13",
-#     "numpy>=2.0,<3",
-#     "matplotlib>=3.10.8,<4",
+#     "numpyro>=0.20,<0.23", "jax>=0.7.2,<0.13", "jaxlib>=0.7.2,<0.13",
+#     "numpy>=2.0,<3", "matplotlib>=3.10.8,<4",
 # ]
 # ///
 r"""
@@ -17,15 +14,16 @@ Bayesian neural network
    :width: 600
    :alt: Noisy data, the curve behind them, and 20 curves that part where the data end
 
-A neural network that was trained as usual has one set of weights and answers with one
-curve. A *Bayesian* neural network (BNN) weighs all sets of weights by how probable the
-data make them: this is the *posterior*. Draws from it are a cloud of curves, narrow
-where there are data and wide far from them. Here such a network is written down,
-sampled, checked and used to predict.
+A neural network that was trained as usual answers with one curve. A *Bayesian* neural
+network (BNN) keeps all sets of weights and weighs each by Bayes' rule: its *prior*, how
+probable it is before there are data, times its *likelihood*, how probable it makes the
+data. That is the *posterior*: its curves stay together where there are data and part
+where there are none. Run it: ``pip install numpyro matplotlib``, ``python bnn.py``.
 """
 
 # sphinx_gallery_dummy_images = 1
 import argparse
+import contextlib
 import io
 import os
 import pathlib
@@ -33,7 +31,6 @@ import signal
 import sys
 import tempfile
 import time
-import warnings
 from functools import partial
 
 import jax
@@ -42,16 +39,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jax.sharding import Mesh, PartitionSpec
 from numpyro import diagnostics, handlers
 from numpyro.infer import MCMC, NUTS
+
 
 # %%
 # The model
 # ---------
-#
-# Before there are data, every weight is standard normal; this is the *prior*. The noise
-# has an unknown precision, which is one over its variance:
+# The prior of every weight is standard normal. The noise has an unknown precision, one
+# over its variance, with a Gamma prior of shape 3 and rate 1. Last is the likelihood:
 #
 # .. math::
 #
@@ -60,14 +56,14 @@ from numpyro.infer import MCMC, NUTS
 #    \mathrm{prec\_obs} &\sim \mathrm{Gamma}(3, 1) \\
 #    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
 #
-# Each weight keeps this prior however many units there are, so with more of them f gets
-# wilder and tanh saturates: the number of units is a choice of prior, too.
-
-
+# With more units f gets wilder and tanh saturates: their number is a choice of prior.
+# In NumPyro, ``sample`` names an unknown and its prior. While a posterior is sampled it
+# draws nothing: the sampler tries a value, which ``sample`` returns, adding the log
+# density to a sum. This, the log of prior times likelihood, is all that the sampler
+# sees of the model. With ``obs`` the value is known: data.
 def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
-    ``sample`` names an unknown and its distribution; with ``obs`` it is known: data.
     ``deterministic`` records a value. ``plate`` says that the N data are independent,
     ``to_event(1)`` that one datum is a row of Y. ValueError for other shapes of Y.
     """
@@ -80,8 +76,9 @@ def model(X, Y, D_H):
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     w3 = numpyro.sample("w3", dist.Normal(np.zeros((D_H, 1)), 1.0))  # (D_H, 1)
 
-    # the network
-    z2 = hidden(X, w1, w2)  # (D_H, N)
+    # the network, with a column for each datum: the last axis is the fastest
+    z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N)
+    z2 = jnp.tanh(linear(w2, z1))  # (D_H, N)
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1), the output without noise
 
     # the likelihood: N independent data, with noise of precision prec_obs
@@ -90,36 +87,20 @@ def model(X, Y, D_H):
         numpyro.sample("Y", dist.Normal(f, 1 / jnp.sqrt(prec_obs)).to_event(1), obs=Y)
 
 
-# %%
-# Each layer is computed as its transpose: data lie on the *last* axis, along which a
-# processor is fastest, as there are many data and few units.
-
-
-def hidden(X, w1, w2):
-    """Return the second hidden layer (D_H, N) at X (N, D_X)."""
-    z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N), the first hidden layer
-    return jnp.tanh(linear(w2, z1))  # (D_H, N)
-
-
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
-    # Only for speed: on a CPU, XLA compiles sums of up to 4096 products (in all, or so)
-    # into a loop, and the sampler's takes 0.2 to 0.6 of its time with ``w.T @ z``.
-    if w.size * z.shape[1] <= 4096:
-        return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0)
-    return w.T @ z
+    if len(w) != len(z):
+        raise ValueError(f"weights for {len(w)} inputs (columns or units) got {len(z)}")
+    small = w.size * z.shape[1] <= 4096  # then a sum is faster, with the same result
+    return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0) if small else w.T @ z
 
 
 # %%
 # The data
 # --------
-#
 # A parabola plus a wave, in one input :math:`x`. The network gets the features
-# :math:`1, x, x^2`, of which the parabola is made. The ones are needed: they make
-# ``w1[0]`` the bias of the first layer; without them f would be 0 at :math:`x = 0`. The
-# test inputs reach beyond the training inputs, where a BNN earns its keep.
-
-
+# :math:`1, x, x^2`. The ones make ``w1[0]`` the bias of the first layer; no other layer
+# has one. The test inputs reach beyond the training inputs, where a BNN earns its keep.
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     """Return X (N, D_X), Y (N, 1), X_test (N_test, D_X), the true f_test (N_test, 1).
 
@@ -143,181 +124,151 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # %%
 # Inference
 # ---------
-#
-# NUTS, the No-U-Turn Sampler, draws from the posterior: each draw is a value for every
-# unknown. All together are a point, which it pushes and lets roll over a landscape
-# that is low where the posterior is high; its slope is the force. The path is
-# computed in *leapfrog steps*, forwards and backwards in time, until it begins to turn
-# back, gets inaccurate (*diverges*) or has 1023 steps. The next draw is one of its
-# points, chosen at random though not evenly, and the next path starts there: the draws
-# form a *chain*. Several chains are independent. In a *warm-up*, whose draws are thrown
-# away, NUTS tunes its step size and a scale for each unknown.
-
-
+# No formula averages over the posterior; a mean of draws from it comes close. A draw is
+# a value for every unknown, 46 numbers: a point in 46 dimensions. To NUTS, the
+# No-U-Turn Sampler, the posterior is a landscape there, lowest where it is most
+# probable. It pushes the point in a random direction and lets it roll, in *leapfrog
+# steps*, forwards and backwards in time, until the path turns back, gets inaccurate
+# (*diverges*) or has 1023 steps. The next draw is a point of the path, chosen at random
+# though not evenly. So the draws form a *chain*; several are independent. In a
+# *warm-up*, thrown away, NUTS tunes its step size and a scale for each unknown.
 def check_data(X, Y):
-    """Return X (N, D_X) and Y (N, 1) as arrays, and print signs of a useless fit.
+    """Return X (N, D_X) and Y (N, ...) as arrays, and print signs of a useless fit.
 
-    ValueError that names the array if it does not hold finite numbers in this shape.
+    Whole numbers and booleans in Y stay such. ValueError that names the array if it
+    does not hold finite numbers in this shape, or hides some behind a mask.
     """
     arrays = {"X": X, "Y": Y}
     for name, values in arrays.items():
         try:
-            arrays[name] = np.asarray_chkfinite(values, jnp.result_type(float))
+            values = np.ma.asarray(values)  # a masked array keeps its mask
+            whole = name == "Y" and values.dtype.kind in "biu"
+            dtype = jnp.result_type(values.data if whole else float)
+            arrays[name] = np.asarray_chkfinite(values, dtype)
+            if np.ma.is_masked(values) or whole and np.any(arrays[name] != values):
+                raise ValueError(f"some are masked, or beyond {dtype}")
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name} must hold finite numbers: {error}") from None
     X, Y = arrays.values()
-    if X.ndim != 2 or Y.shape != (len(X), 1):
-        raise ValueError(f"X must be (N, D_X), Y (N, 1), not {X.shape} and {Y.shape}")
+    if X.ndim != 2 or not X.size or Y.shape[:1] != X.shape[:1]:
+        raise ValueError(f"X must be (N, D_X), Y (N, ...), not {X.shape} and {Y.shape}")
     size, mean, sd = np.max(np.abs(X)), np.mean(Y), np.std(Y)
-    if size > 10 or abs(mean) > 1 or not 1 / 3 <= sd <= 3:
+    if size > 10 or not whole and (abs(mean) > 1 or not 1 / 3 <= sd <= 3):
         print(f"Note: X reaches {size:.3g}, Y is {mean:.3g} +- {sd:.3g}: standardise.")
     if not np.any(np.all(X == X[0], axis=0) & (X[0] != 0)):
         print("Note: X has no column of ones: the network may have no biases.")
     return X, Y
 
 
-class CompiledNUTS(NUTS):
-    """NUTS with a compiled start and compiled records: 3 s less for a first chain."""
-
-    def init(self, rng_key, *args, **kwargs):
-        init = super().init
-        return jax.jit(lambda key: init(key, *args, **kwargs))(rng_key)
-
-    def postprocess_fn(self, *args):
-        return jax.jit(super().postprocess_fn(*args))
-
-
 def run_inference(
-    model,
-    rng_key,
-    X,
-    Y,
-    D_H,
-    num_warmup=1000,
-    num_samples=2000,
-    num_chains=1,
-    progress_bar=True,
-    target_accept_prob=0.8,
-):
+    model, rng_key, X, Y, D_H, num_warmup=1000, num_samples=2000, num_chains=1,
+    progress_bar=True, target_accept_prob=0.8,
+):  # fmt: skip
     """Sample ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC object.
 
-    ``mcmc.get_samples()`` holds w1 (S, D_X, D_H), w2 (S, D_H, D_H) and prec_obs (S,) of
-    S = num_chains * num_samples draws; of ``model`` also w3 (S, D_H, 1), f (S, N, 1).
-    ValueError as from ``check_data``. First call ``use_device``: without it 4 chains of
-    500 + 500 draws took 43 s in place of 8, and a GPU may round too coarsely.
+    Its ``get_samples()`` holds each unknown and f as (S, ...), S = num_chains *
+    num_samples. ValueError as from ``check_data``. Call ``use_device`` first: it,
+    ``CompiledNUTS`` and ``share_chains`` serve speed alone, and a reader may skip them.
     """
     X, Y = check_data(X, Y)
-    # Each device used draws an equal share of the chains. With one device, or one chain
-    # a device, NumPyro has a progress bar.
-    devices = jax.local_devices()
+    devices, on_cpu = jax.local_devices(), jax.default_backend() == "cpu"
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
-    methods = {1: "vectorized", num_chains: "parallel"}
-    chains = f"{num_chains} chain(s) on {used} of {len(devices)} device(s)"
-    draws = f"{num_warmup} + {num_samples} draws each"
-    print(f"NUTS on {jax.default_backend()}: {chains}, {draws}", flush=True)
-    mcmc = MCMC(
-        CompiledNUTS(model, target_accept_prob=target_accept_prob),
-        num_warmup=num_warmup,
-        num_samples=num_samples,
-        num_chains=num_chains,
-        chain_method=methods.get(used, partial(share_chains, used)),
-        progress_bar=progress_bar and used in methods,
+    if used == num_chains:
+        chain_method = "parallel"  # a device for each chain
+    elif used > 1 or on_cpu:
+        chain_method = partial(share_chains, used)  # several chains on each device
+    else:
+        chain_method = "vectorized"  # all on one accelerator
+    where = (
+        f"{jax.default_backend()}: {num_chains} chain(s) on {used} of {len(devices)}"
     )
+    draws = f"{num_warmup} + {num_samples} draws each"
+    print(f"NUTS on {where} device(s), {draws}", flush=True)
+    if not on_cpu and isinstance(D_H, int) and num_chains * len(X) * D_H < 500_000:
+        print("Note: a step takes about 0.1 ms here, however small: a CPU is faster at")
+        print("so few chains x data x units, and more chains cost little.")
+    kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)
+    sizes = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
+    bar = progress_bar and isinstance(chain_method, str)
+    mcmc = MCMC(kernel, **sizes, chain_method=chain_method, progress_bar=bar)
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
-    if not np.all(np.isfinite(mcmc.last_state.potential_energy)):  # once it is done
+    if not np.all(np.isfinite(mcmc.last_state.potential_energy)):
         raise RuntimeError("chains found no point of finite density: look at the model")
     return mcmc
-
-
-def share_chains(num_devices, one_chain):
-    """NumPyro's ``chain_method`` for several chains on each of several devices."""
-    # Each device has a loop of its own, so that none waits for another; on a CPU it
-    # takes its chains one after the other, so that none waits for a longer path.
-    on_cpu = jax.default_backend() == "cpu"
-    share = partial(jax.lax.map, one_chain) if on_cpu else jax.vmap(one_chain)
-    mesh = Mesh(jax.local_devices()[:num_devices], "chains")
-    specs = dict.fromkeys(["in_specs", "out_specs"], PartitionSpec("chains"))
-    return jax.jit(jax.shard_map(share, mesh=mesh, check_vma=False, **specs))
 
 
 # %%
 # Did it converge?
 # ----------------
-#
-# Do not ask the weights. Flip the signs of all weights into and out of a hidden unit,
-# or swap two units of a layer, and the network computes the same function. So with 5
-# units a layer the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images;
-# every weight's true mean is 0, and its ``n_eff`` tells little more than how often the
-# chain happened to jump between them. What has to converge does not depend on the names
-# of the units: the precision of the noise and the function values ``f``, here at the
-# training inputs. (At the test inputs the worst ``n_eff`` was the same.)
+# Do not ask the weights. Flip the signs of all weights into and out of a hidden unit
+# (tanh is odd), or swap two units of a layer, and the network computes the same. So the
+# posterior of 5 units a layer has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images;
+# a weight's ``n_eff`` tells how often the chain happened to jump between them. Ask the
+# function values ``f``, here at the training inputs, and the precision of the noise.
 #
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
-# as precisely; the ends of 90 % intervals are two to four times as uncertain as a mean.
-# Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four chains, for an
-# ``n_eff`` of at least 400, by stricter forms of both, which ArviZ has. With few draws
-# the worst of many ``r_hat`` is above 1.01 by chance, too: take more.
-
-
-def print_convergence(mcmc, draws=None):
+# as precisely. Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four
+# chains, for an ``n_eff`` of at least 400, by stricter forms of both, which ArviZ has.
+# A warning means: take more draws. Few exceed an ``r_hat`` of 1.01 by chance, too.
+def print_convergence(mcmc):
     """Print signs that ``run_inference`` did not converge, and what to change there.
 
-    draws are f (C, S, N, 1) and prec_obs (C, S) of C chains, by default those in mcmc;
-    with ``--marginalize``, f is only in those that ``draw_w3`` returns.
+    Return the worst r_hat and n_eff of f and prec_obs, of those that there are, and the
+    number of divergences. ValueError if there is neither, or fewer than 4 draws.
     """
-    draws = mcmc.get_samples(group_by_chain=True) if draws is None else draws
+    draws = mcmc.get_samples(group_by_chain=True)  # each (C, S, ...)
     extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
-    labels = {"f": "f at the training data", "prec_obs": "prec_obs"}
-    found = {labels[name]: np.asarray(draws[name]) for name in labels if name in draws}
-    if not found or extra["diverging"].shape[1] < 4:
-        raise ValueError("draws must hold f or prec_obs, and 4 or more of each chain")
-    r_hats, n_effs = [], []
+    C, S = extra["diverging"].shape  # chains, draws of each; NumPyro always records it
+    found = {k: np.asarray(draws[k], float) for k in ["f", "prec_obs"] if k in draws}
+    if not found or S < 4:
+        raise ValueError("mcmc must hold f or prec_obs, and 4 or more of each chain")
+    r_hat, n_eff, divergences = [], [], int(np.sum(extra["diverging"]))
     print(f"{'What has to converge':>24} {'worst r_hat':>12} {'worst n_eff':>12}")
-    for label, values in found.items():  # (C, S, ...)
-        r_hats.append(np.max(diagnostics.split_gelman_rubin(values)))
-        n_effs.append(np.min(diagnostics.effective_sample_size(values)))
-        print(f"{label:>24} {r_hats[-1]:>12.3f} {n_effs[-1]:>12.0f}")
-    print(f"Number of divergences: {np.sum(extra['diverging'])}")
+    for name, values in found.items():
+        r_hat.append(np.max(diagnostics.split_gelman_rubin(values)))
+        n_eff.append(np.min(diagnostics.effective_sample_size(values)))
+        print(f"{name:>24} {r_hat[-1]:>12.3f} {n_eff[-1]:>12.0f}")
+    print(f"Number of divergences: {divergences}")
     if "num_steps" in extra:  # NUTS has a maximum tree depth of 10
         at_cap = 100 * np.mean(extra["num_steps"] == 1023)
         print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
-
-    if np.any(extra["diverging"]):
+    if divergences:
         print("Note: divergences may hide draws; compare with target_accept_prob=0.99.")
-    if len(extra["diverging"]) == 1:
-        print("Note: one chain cannot show what it missed; num_chains=4 may.")
-    if not np.max(r_hats) <= 1.01:  # true for NaN, too
-        print("Warning: r_hat above 1.01 or nan: take larger num_warmup, num_samples.")
-    if not np.min(n_effs) >= 400:
-        print("Warning: n_eff below 400 or nan: take larger num_samples or num_chains.")
+    if C == 1:
+        print("Note: one chain cannot show what it missed; --num-chains 4 may.")
+    if not (np.max(r_hat) <= 1.01 and np.min(n_eff) >= 400):  # true for NaN, too
+        print("Warning: r_hat above 1.01, n_eff below 400 or nan: raise --num-samples.")
+    return {"r_hat": np.max(r_hat), "n_eff": np.min(n_eff), "divergences": divergences}
 
 
 # %%
 # Prediction
 # ----------
-#
-# To predict with *one* posterior draw, hold the weights and the noise's precision at
-# that draw and run the model without ``Y``: it computes f and samples new observations,
-# noise included. ``jax.vmap`` does that with all chains at once and ``jax.lax.map`` in
-# batches of draws, to save memory. Random numbers come from keys; each draw has its
-# own, so that no two share their noise.
-
-
+# To predict with *one* posterior draw, fix the unknowns at it and run the model without
+# ``Y``: it computes f and draws new observations, noise included. ``jax.vmap`` does so
+# with all chains at once, ``jax.lax.map`` in batches of draws, to save memory. Random
+# numbers come from keys: each draw has its own, so that no two share their noise.
 def predict(model, rng_key, draw, X, D_H):
-    """Return f and new observations Y, each (N, 1), at X (N, D_X) from ONE draw."""
-    # seed gives random numbers, condition holds what is sampled, trace runs and records
-    at_draw = handlers.condition(handlers.seed(model, rng_key), draw)
-    trace = handlers.trace(at_draw).get_trace(X, None, D_H)
-    unknown = {k for k, v in trace.items() if v["type"] == "sample"} - {*draw, "Y"}
-    if unknown:  # they would come from the prior
-        raise ValueError(f"the draw lacks {unknown}; after marginal_model, see draw_w3")
+    """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw."""
+    # seed gives random numbers, condition fixes unknowns, trace runs and records; the
+    # draw's f is none, so it is computed anew, and its Y, if any, must not be fixed
+    unknowns = {name: value for name, value in draw.items() if name != "Y"}
+    at_draw = handlers.condition(handlers.seed(model, rng_key), unknowns)
+    trace = handlers.trace(at_draw).get_trace(jnp.asarray(X, float), None, D_H)
     return trace["f"]["value"], trace["Y"]["value"]
 
 
 def for_all_draws(function, rng_key, draws):
-    """Return ``function(key, draw)`` of each draw, in NumPy; arrays are (C, S, ...)."""
-    keys = jax.random.split(rng_key, draws["prec_obs"].shape)  # (C, S)
+    """Return ``function(key, draw)`` of each draw in NumPy, (C, S, ...) as the draws.
+
+    Draws are a dict of arrays, or what ``np.load`` gives. ValueError for other shapes.
+    """
+    draws = {name: np.asarray(values) for name, values in draws.items()}
+    shapes = {values.shape[:2] for values in draws.values()}
+    if len(shapes) != 1 or len(min(shapes)) < 2:
+        raise ValueError(f"take get_samples(group_by_chain=True): draws are {shapes}")
+    keys = jax.random.split(rng_key, *shapes)  # (C, S)
     in_batches = partial(jax.lax.map, lambda pair: function(*pair), batch_size=20)
     return jax.device_get(jax.vmap(in_batches)((keys, draws)))
 
@@ -325,115 +276,104 @@ def for_all_draws(function, rng_key, draws):
 # %%
 # The picture
 # -----------
-#
-# At each :math:`x`, 90 % of the predicted *observations* fall into the wide band, and
-# 90 % of the posterior's *functions* run through the narrow one; the noise makes the
-# difference. A whole function, such as a thin line, leaves the narrow band somewhere in
-# more than 10 % of the cases. The dashed line is the curve behind the data.
-
-
+# At each :math:`x`, 90 % of the predicted observations ``Y`` fall into the wide band,
+# and 90 % of the posterior's functions ``f`` run through the narrow one. A whole
+# function, such as a thin line, leaves it somewhere in more than 10 % of the cases.
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
-    """Plot data, truth and predictions (C, S, N_test, 1) at X_test, sorted by its x."""
-    if X.shape[1] < 2:
-        raise ValueError(f"X must have x in column 1; it has shape {X.shape}")
+    """Plot data, truth (or None) and predictions (C, S, N_test, 1) over column 1 of X.
+
+    X_test is sorted by it. ValueError for predictions of another shape.
+    """
+    X, Y, X_test = map(np.asarray, (X, Y, X_test))
+    if X.shape[1] < 2 or f_draws.shape[2:] != (len(X_test), 1):
+        raise ValueError(f"no column 1 of X {X.shape}, or outputs: {f_draws.shape}")
     x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
     band = partial(np.quantile, q=[0.05, 0.95], axis=(0, 1, 3))  # -> (2, N_test)
     f = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
     curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test)
+    ink = plt.rcParams["text.color"]  # a style may have white on black
 
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
-    ax.fill_between(x_test, *band(Y_draws), fc="#deebf7", label="90 % of observations")
-    ax.fill_between(x_test, *band(f_draws), fc="#9ecae1", label="90 % of functions f")
-    ax.plot(x_test, curves.T, c="#2171b5", lw=0.4, label=["draws of f"] + 19 * [None])
-    ax.plot(x_test, np.mean(f, axis=0), c="#08306b", lw=2, label="mean prediction")
-    ax.plot(x_test, f_test[:, 0], "k--", lw=1, label="true function")
-    ax.plot(x, Y[:, 0], "kx", ms=min(5, 50 / len(x) ** 0.5), label="training data")
-    ax.axvline(x.min(), c="0.4", ls=":", label="training data end")
-    ax.axvline(x.max(), c="0.4", ls=":")
+    ax.fill_between(x_test, *band(Y_draws), fc=("C0", 0.15), label="90 percent of Y")
+    ax.fill_between(x_test, *band(f_draws), fc=("C0", 0.35), label="90 percent of f")
+    ax.plot(x_test, curves.T, c="C0", lw=0.4, label=["draws of f"] + 19 * [None])
+    ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
+    if f_test is not None:
+        ax.plot(x_test, f_test, c=ink, ls="--", lw=1, label="true function")
+    look = dict(c=ink, mew=1, ms=min(5, 50 / len(x) ** 0.5))
+    ax.plot(x, Y[:, 0], "x", **look, label="training data")
+    ax.axvline(x.min(), c="0.5", ls=":", label="training data end")
+    ax.axvline(x.max(), c="0.5", ls=":")
     ax.set(title="Bayesian neural network", xlabel="x", ylabel="Y", xmargin=0)
     ax.legend(loc="lower center", ncols=2)
     return fig
 
 
 # %%
-# The results are at the end, beneath ``main``, and explained there. The two rooms in
-# between can be skipped: 'Faster' and 'Command line'.
-#
-# Faster: integrate out the output layer
-# --------------------------------------
-#
-# ``--marginalize`` samples the same posterior, often in less time. Given the rest
-# (``w1``, ``w2``, ``prec_obs``), f is linear in ``w3``; its posterior q is then normal
-# and known from linear regression. So NUTS can leave ``w3`` out:
-#
-# .. math::
-#
-#    \log p(Y \mid \mathrm{rest}) = \mathrm{E}_q[\log p(Y \mid w_3, \mathrm{rest})]
-#    - \mathrm{KL}(q \,\|\, \mathrm{Normal}(0, 1)),
-#
-# where :math:`\mathrm{E}_q` is the mean over q, and the Kullback-Leibler divergence KL
-# tells how far q is from the prior of ``w3``. With any other q the right side is less:
-# it is the evidence lower bound (*ELBO*) of variational inference, and highest at our
-# q. There a small change of q changes nothing to first order, so the gradient may hold
-# q fixed. Here NUTS takes a third of the steps; then each draw gets its ``w3`` from q.
+# Speed and devices
+# -----------------
+# Skip this room and the next: the results are at the end. None of its pieces changes
+# the posterior; who copies ``run_inference`` takes them along.
+class CompiledNUTS(NUTS):
+    """NUTS that compiles its start: a run on a CPU takes 3 to 5 s less.
 
-
-def w3_posterior(z2, Y, prec_obs):
-    """Return m (D_H, 1) and C (D_H, D_H): given the rest, w3 is Normal(m, C C^T).
-
-    Also r (D_H + 1, N): C^T z2 and the residuals of m. z2 is the second hidden layer
-    (D_H, N), Y is (N, 1). Least squares, with the prior as D_H more data: one unit at
-    1, the others and Y at 0. By Gram-Schmidt, as in float32 a Cholesky factor is off by
-    23 in the log density of 10 000 data.
+    Plain ``NUTS`` gives the same posterior. A model with ``numpyro.param`` or a module
+    needs it, for it cannot start compiled (UnexpectedTracerError).
     """
-    D_H, N = z2.shape
-    data = jnp.sqrt(prec_obs) * jnp.vstack([z2, Y.T])  # (D_H + 1, N), noise 1
-    rows = jnp.hstack([data, jnp.eye(D_H + 1, D_H)])  # (D_H + 1, N + D_H)
 
-    def orthogonalize(i, rows):
-        j = i % D_H  # a second pass removes what rounding left in the first
-        unit = rows[j] / jnp.sqrt(jnp.sum(rows[j] ** 2))  # (N + D_H,), of length 1
-        overlap = jnp.where(jnp.arange(D_H + 1) > j, rows @ unit, 0.0)  # (D_H + 1,)
-        return (rows - jnp.outer(overlap, unit)).at[j].set(unit)
-
-    rows = jax.lax.fori_loop(0, 2 * D_H, orthogonalize, rows)
-    return -rows[D_H:, N:].T, rows[:D_H, N:].T, rows[:, :N] / jnp.sqrt(prec_obs)
+    def init(self, rng_key, *args, **kwargs):
+        return jax.jit(lambda key: NUTS.init(self, key, *args, **kwargs))(rng_key)
 
 
-def marginal_model(X, Y, D_H):
-    """``model`` with w3 integrated out: X is (N, D_X), Y is (N, 1) and not None."""
-    N, D_X = X.shape
-    w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
-    w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
-    prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
-    z2 = hidden(X, w1, w2)  # (D_H, N)
-    m, C, r = w3_posterior(*jax.lax.stop_gradient((z2, Y, prec_obs)))  # q, held fixed
-
-    # E_q of the squared residuals is the sum of r^2. The values of r are held fixed, so
-    # what is added is 0 and gives r its gradient in z2. (Values computed from m and C
-    # would be less accurate: m, rounded to float32, is too coarse for residuals.)
-    r += linear(jnp.hstack([C, -m]), z2 - jax.lax.stop_gradient(z2))
-    log_lik = 0.5 * (N * jnp.log(prec_obs / (2 * jnp.pi)) - prec_obs * jnp.sum(r**2))
-    KL = 0.5 * (jnp.sum(m**2) + jnp.sum(C**2) - D_H) - jnp.log(jnp.diagonal(C)).sum()
-    numpyro.factor("log p(Y | rest)", log_lik - KL)
+def share_chains(num_devices, one_chain):
+    """NumPyro's ``chain_method`` for several chains on each of some devices."""
+    # Each device has a loop of its own, so that none waits for another; on a CPU it
+    # takes its chains one after the other, so that none waits for a longer path.
+    on_cpu = jax.default_backend() == "cpu"
+    share = partial(jax.lax.map, one_chain) if on_cpu else jax.vmap(one_chain)
+    mesh = jax.sharding.Mesh(jax.local_devices()[:num_devices], "chains")
+    spec = jax.sharding.PartitionSpec("chains")
+    shard_map = partial(jax.shard_map, mesh=mesh, in_specs=spec, out_specs=spec)
+    return jax.jit(shard_map(share, check_vma=False))
 
 
-def draw_w3(rng_key, draw, X, Y):
-    """Return ONE draw of ``marginal_model`` with w3 (D_H, 1) and f (N, 1) added."""
-    z2 = hidden(X, draw["w1"], draw["w2"])  # (D_H, N)
-    m, C, _ = w3_posterior(z2, Y, draw["prec_obs"])
-    w3 = m + C @ jax.random.normal(rng_key, m.shape)  # (D_H, 1)
-    return {**draw, "w3": w3, "f": linear(w3, z2).T}
+def use_device(device, num_chains):
+    """Choose "cpu", "gpu" or "tpu" for JAX, before it first computes in this process.
+
+    All JAX code of the process is affected: it sets ``jax_platforms``; on a CPU also
+    ``jax_num_cpu_devices`` (one a chain), and XLA, JAX's compiler, to optimise at its
+    first level; elsewhere also ``jax_default_matmul_precision``. RuntimeError if there
+    is no such device.
+    """
+    platforms, user_flags = jax.config.jax_platforms, os.environ.get("XLA_FLAGS", "")
+    jax.config.update("jax_platforms", "cpu" if device == "cpu" else None)
+    if device == "cpu":
+        # LLVM's first level compiles sooner, and the loop is as fast; the other flag
+        # has a loop that reads and writes up to 250 kB compiled as one function
+        flags = "--xla_backend_optimization_level=1 --xla_backend_extra_options="
+        flags += "xla_cpu_small_while_loop_byte_threshold=250000"
+        os.environ["XLA_FLAGS"] = f"{flags} {user_flags}"  # of a flag, the last wins
+        with contextlib.suppress(RuntimeError):  # JAX has started: its devices must do
+            jax.config.update("jax_num_cpu_devices", min(num_chains, 1024))
+    try:
+        backend = jax.default_backend()  # here JAX starts, and reads the flags
+    finally:
+        os.environ.pop("XLA_FLAGS", None)
+        os.environ.update({"XLA_FLAGS": user_flags} if user_flags else {})
+    if backend != device:
+        jax.config.update("jax_platforms", platforms)
+        install = '"jax[cuda13]>=0.7.2,<0.13" (NVIDIA) or "jax[tpu]>=0.7.2,<0.13" (TPU)'
+        raise RuntimeError(f"JAX is on {backend}; for others pip install {install}")
+    if device != "cpu":
+        # By default a factor is rounded to 8 or 11 bits there: a log density of -83 584
+        # (10 000 data, 50 units) was off by 5, now by 0.001; a step takes 4 % longer.
+        jax.config.update("jax_default_matmul_precision", "highest")
 
 
 # %%
 # Command line
 # ------------
-#
-# Flags, devices and files, nothing about BNNs: leave it behind when you copy, but for
-# ``use_device``: speed on a CPU, precision on a GPU.
-
-
+# Flags and files, nothing about BNNs: leave it behind when you copy.
 def parse_args(argv):
     """Return the settings; bad ones end the program with status 2 and say why."""
     about = "Sample a Bayesian neural network with NUTS, plot predictions."
@@ -446,17 +386,10 @@ def parse_args(argv):
     add("--num-data", **number(100, 2, 10**7, "training points"))
     add("--num-hidden", **number(5, 1, 1000, "units a layer"))
     add("--seed", **number(0, 0, 2**32 - 1, "of sampling and prediction"))
-    add("--marginalize", action="store_true", help="leave w3 out; pays with few data")
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
+    add("-f", "--f", help=argparse.SUPPRESS)  # a notebook's kernel was started with it
     args = parser.parse_args(argv)
-
-    # of 4 bytes each: w2, f and predictions of a draw; layers and gradients of a step
-    N, D_H, S = args.num_data, args.num_hidden, args.num_samples
-    gib = args.num_chains * (S * (D_H**2 + N + 1000) + 10 * N * D_H) / 2**28
-    if gib > 32:
-        sizes = "over 32; lower --num-samples, --num-chains, --num-data, --num-hidden"
-        parser.error(f"draws, predictions and a step: {gib:.1f} GiB, {sizes}")
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError as error:
@@ -468,9 +401,9 @@ def number(default, low, high, text):
     """Return the settings of a flag that takes a whole number from low to high."""
 
     def bounded(value):
-        if not low <= int(value) <= high:
-            raise ValueError
-        return int(value)
+        return low + range(low, high + 1).index(
+            int(value)
+        )  # ValueError if it is beyond
 
     bounded.__name__ = f"number from {low} to {high}"  # argparse prints it
     return {"type": bounded, "default": default, "help": f"{text}, {low} to {high}"}
@@ -490,44 +423,11 @@ def picture(text):
     return path
 
 
-def use_device(device, num_chains):
-    """Choose where JAX computes, for all of the process; call it before JAX first does.
-
-    It changes ``jax_platforms`` for a CPU, or else ``jax_default_matmul_precision``, in
-    JAX's configuration. RuntimeError if the device cannot be had.
-    """
-    given = os.environ.get("XLA_FLAGS", "")
-    user_flags = pathlib.Path(given).read_text() if os.path.isfile(given) else given
-    # one host device a chain is fastest; 1024 work, but 4096 fail
-    host_devices = num_chains if num_chains <= 1024 else 1
-    flags = [
-        f"--xla_force_host_platform_device_count={host_devices}",
-        # compile a loop that reads and writes up to 250 kB as one function
-        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=250000",
-        # LLVM's first level: it compiles sooner, and the loop is as fast
-        "--xla_backend_optimization_level=1",
-    ]
-    if device == "cpu":
-        jax.config.update("jax_platforms", "cpu")
-        os.environ["XLA_FLAGS"] = " ".join([*flags, user_flags])  # the last flag wins
-    backend = jax.default_backend()  # here JAX starts, and reads the flags
-    os.environ.pop("XLA_FLAGS", None)  # ours are not for child processes
-    os.environ.update({"XLA_FLAGS": given} if given else {})
-    if backend != device:
-        install = '"jax[cuda13]>=0.7.2,<0.13" (NVIDIA) or "jax[tpu]>=0.7.2,<0.13" (TPU)'
-        raise RuntimeError(f"JAX is on {backend}: restart (else pip install {install})")
-    if device != "cpu":  # by default, factors may be rounded to 8 or 11 bits there
-        jax.config.update("jax_default_matmul_precision", "highest")
-    elif jax.local_device_count() < host_devices and "device_count" not in user_flags:
-        found = f"{jax.local_device_count()} device(s) for {num_chains} chains"
-        warnings.warn(f"JAX has started already, with {found}: restart", stacklevel=2)
-
-
 def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
     part = path.resolve().with_name(f".bnn-{os.getpid()}{path.suffix}")
-    content = io.BytesIO()  # on a full disk, matplotlib's PDF writer hides the OSError
-    fig.savefig(content, format=path.suffix[1:], dpi=150)
+    # on a full disk, matplotlib's PDF writer hides the OSError
+    fig.savefig(content := io.BytesIO(), format=path.suffix[1:], dpi=150)
     try:
         part.write_bytes(content.getvalue())
         part.replace(path.resolve())  # a link stays, what it points to is replaced
@@ -536,30 +436,12 @@ def save(fig, path):
         sys.exit(f"bnn.py: error: cannot write {str(path)!r}: {error.strerror}")
 
 
-def run_as_command(main):
-    """Call ``main`` in a process that has no other purpose and no window."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C stops compiled code, too
-    if hasattr(signal, "SIGPIPE"):  # not on Windows
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as any program before `| head`
-    plt.switch_backend("agg")
-    try:
-        main()
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            sys.exit("bnn.py: error: out of memory: take fewer chains, draws or units")
-        raise
-
-
 # %%
 # Run it
 # ------
-
-
+# By ``python bnn.py``; flags change the settings, and ``--help`` lists them.
 def main(argv=None):
     """Sample, print, predict and draw; argv are the flags, by default of sys.argv."""
-    if argv is None and "kernel_launcher" in "".join(sys.argv[:1]):
-        argv = []  # those in sys.argv are Jupyter's
     args = parse_args(argv)
     D_H, sizes = args.num_hidden, (args.num_warmup, args.num_samples, args.num_chains)
     X, Y, X_test, f_test = get_data(N=args.num_data)
@@ -568,11 +450,8 @@ def main(argv=None):
     # a progress bar where someone watches: at a prompt or in a terminal, not a gallery
     progress_bar = hasattr(sys, "ps1") or ("__file__" in globals() and os.isatty(2))
     start = time.perf_counter()
-    to_sample = marginal_model if args.marginalize else model
-    mcmc = run_inference(to_sample, keys[0], X, Y, D_H, *sizes, progress_bar)
+    mcmc = run_inference(model, keys[0], X, Y, D_H, *sizes, progress_bar)
     draws = jax.device_get(mcmc.get_samples(group_by_chain=True))  # each (C, S, ...)
-    if args.marginalize:
-        draws = for_all_draws(partial(draw_w3, X=X, Y=Y), keys[1], draws)
     print(f"MCMC elapsed time: {time.perf_counter() - start:.2f} s")
 
     names = ["prec_obs", "w1", "w2", "w3"] if D_H <= 7 else ["prec_obs"]
@@ -580,7 +459,7 @@ def main(argv=None):
         diagnostics.print_summary({name: draws[name] for name in names})
         if D_H > 7:
             print(f"The rows of {D_H * (D_H + 4)} weights are left out.")
-        print_convergence(mcmc, draws)
+        print_convergence(mcmc)
 
     at_test = partial(predict, model, X=X_test, D_H=D_H)
     f_draws, Y_draws = for_all_draws(at_test, keys[2], draws)  # (C, S, N_test, 1)
@@ -589,75 +468,75 @@ def main(argv=None):
 
 if __name__ == "__main__":
     # where no other code called this and no prompt follows, the process is its own
-    is_own = sys._getframe().f_back is None and not sys.flags.inspect
-    run_as_command(main) if is_own else main()
+    if sys._getframe().f_back is None and not sys.flags.inspect:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C stops compiled code
+        plt.switch_backend("agg")
+    main()
 
 # %%
 # What you see
 # ------------
-#
-# **The first table** has a row for each unknown: mean, standard deviation and median of
-# its draws, the shortest interval that holds 90 % of them (under 5.0% and 95.0%, but
-# these are not its quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
-#
-# **Its row prec_obs**: a mean of 18 is noise with a standard deviation of about
-# :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the scale
-# of the standardised ``Y``, a precision of 28. The sampler is right, the prior does not
-# fit (it is kept, as people know this example): Gamma(3, 1) expects a precision near 3
-# and gives one above 18 a chance of 3 in a million. Even with f known exactly, the mean
-# would be 18.4. So about 96 % of new data from this curve fall into the wide band,
-# between the dotted lines, and not 90 %.
-#
-# **The second table** is the one to trust. One chain compares only its own halves; to
-# see whether others find a region that it missed, run four: ``--num-chains 4``.
-#
-# **A divergence** is a path that the sampler could not follow accurately; draws may be
-# missing there. Here about 1 % of the paths diverged, and no harm shows: with smaller
-# steps, by ``run_inference(..., target_accept_prob=0.99)``, none did, and each time the
-# posterior agreed with that of another program, Stan. But Stan samples by NUTS, too,
-# and could miss the same place. Nearly all paths reach the cap of 1023 steps: that may
-# cost ``n_eff``, but not correctness.
-#
-# **The picture**: the curves follow the data as far as the data go. Beyond the dotted
-# lines the true curve leaves the mean and stays in the bands, which open up: the
-# farther out, the more their width is the prior's doing, as no data say what f does.
+# * **The first table** has a row for each unknown: mean, standard deviation and median
+#   of its draws, the shortest interval that holds 90 % of them (its ends are not
+#   quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
+# * **Its row prec_obs**: a mean of 18 is noise with a standard deviation of about
+#   :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the
+#   scale of the standardised ``Y``, a precision of 28. The sampler is right, the prior
+#   does not fit (it is kept, as people know this example): were f known, 100 data would
+#   add 50 to the shape of Gamma(3, 1), but to its rate only half their squared noise,
+#   1.9: a mean of 53 / 2.9 = 18. So about 96 % of new data from this curve, not 90 %,
+#   fall into the wide band between the dotted lines.
+# * **The second table** is the one to trust: an ``r_hat`` of 1.00 and ``n_eff`` far
+#   above 400, so this run passes. But one chain compares only its own halves; to see whether
+#   others find a region that it missed, run four: ``--num-chains 4``.
+# * **A divergence** is a path that the sampler could not follow; draws may be missing
+#   there. Here about 1 % of the paths diverged, as with another program, Stan (231 of
+#   20 000), whose posterior is the same by our tests. But Stan samples by NUTS, too,
+#   and could miss the same place. Nearly all paths reach the cap of 1023 steps; that costs
+#   time, not correctness: worry if ``n_eff`` is low.
+# * **The picture**: beyond the dotted lines the true curve, dashed, leaves the mean and
+#   stays in the bands, which open up: the farther out, the more their width is the
+#   prior's doing, as no data say what f does.
 #
 # Where to go next
 # ----------------
+# * *Your own data*: x (N, D), x_new (M, D) and Y (N, 1), such as data frames. Columns
+#   of x_new swapped, or scaled otherwise than x, give a wrong curve in silence. Choose
+#   in ``model`` a Gamma(a, b) whose mean a / b is the precision that you expect of the
+#   noise in the standardised ``Y``: the larger a, the surer.
 #
-# *Your own data*: standardise them, add ones, and choose in ``model`` (and in
-# ``marginal_model``) a Gamma(a, b) whose mean a / b is the precision that you expect of
-# the standardised ``Y``: the larger a, the surer. Scale the predictions back:
+#   .. code-block:: python
 #
-# .. code-block:: python
+#      import jax, numpy as np, bnn  # a copied run_inference needs what it names, too
 #
-#    def features(a):  # x and x_new are (N, D), Y is (N, 1)
-#        return np.column_stack([np.ones(len(a)), (a - x.mean(axis=0)) / x.std(axis=0)])
-#
-#    use_device("cpu", num_chains=4)
-#    keys = jax.random.split(jax.random.key(0))
-#    scaled = (Y - Y.mean()) / Y.std()
-#    mcmc = run_inference(model, keys[0], features(x), scaled, D_H=5, num_chains=4)
-#    print_convergence(mcmc)
-#    at_new = partial(predict, model, X=features(x_new), D_H=5)
-#    f, Y_new = for_all_draws(at_new, keys[1], mcmc.get_samples(group_by_chain=True))
-#    f, Y_new = Y.mean() + Y.std() * f, Y.mean() + Y.std() * Y_new
-#
-# *A deeper network*: sample one more matrix like ``w2`` in ``model``, pass it to
-# ``hidden``, and compute one more layer there; likewise in ``marginal_model`` and
-# ``draw_w3``. *A wider one*: divide ``w2`` and ``w3`` by the square root of their
-# number of rows, as Neal does (only ``w2`` in ``marginal_model``).
-# *A GPU*: ``--device gpu --num-chains 64``; whether it pays was not measured.
+#      bnn.use_device("cpu", num_chains=4)
+#      x, x_new, Y = map(np.asarray, (x, x_new, Y))
+#      m, s, mean, sd = x.mean(axis=0), x.std(axis=0), Y.mean(), Y.std()
+#      X, X_new = (np.insert((a - m) / s, 0, 1, axis=1) for a in (x, x_new))  # + ones
+#      keys = jax.random.split(jax.random.key(0))
+#      mcmc = bnn.run_inference(bnn.model, keys[0], X, (Y - mean) / sd, 5, num_chains=4)
+#      bnn.print_convergence(mcmc)
+#      draws = mcmc.get_samples(group_by_chain=True)
+#      np.savez("draws.npz", **draws)  # np.load gives them back, for more predictions,
+#      np.savez("scale.npz", m=m, s=s, mean=mean, sd=sd)  # which need the scale, too
+#      at_new = lambda key, draw: bnn.predict(bnn.model, key, draw, X_new, 5)
+#      f, Y_new = (mean + sd * a for a in bnn.for_all_draws(at_new, keys[1], draws))
+# * *Several inputs*: ``plot`` shows column 1; predict along it, the others held fixed.
+# * *Classes*: labels Y (N,) from 0 to K - 1. In ``model`` give ``w3`` K columns, drop
+#   ``prec_obs`` and the check of Y, and sample Y from ``dist.Categorical(logits=f)``; a
+#   class is as probable as the mean of ``jax.nn.softmax(f)`` over the draws. For two
+#   keep Y (N, 1); take ``dist.Bernoulli(logits=f).to_event(1)``, without ``to_event``
+#   each datum would count N times, and ``jax.nn.sigmoid``.
+# * *Other networks*: compute one more layer, with a matrix like ``w2``. ``D_H`` is what
+#   ``model`` takes, such as a pair of widths. In wide ones divide the values of ``w2``
+#   and ``w3``, after ``sample``, by the root of their number of rows, as Neal does.
 #
 # References
 # ----------
-#
-# * R. M. Neal (1996), `Bayesian Learning for Neural Networks
-#   <https://doi.org/10.1007/978-1-4612-0745-0>`_, the classic.
-# * M. D. Hoffman and A. Gelman (2014), `The No-U-Turn Sampler
-#   <https://jmlr.org/papers/v15/hoffman14a.html>`_; turning rule and weights are of
-#   M. Betancourt (2017), `arXiv:1701.02434 <https://arxiv.org/abs/1701.02434>`_.
-# * Aki Vehtari et al. (2021), `Improved R-hat <https://doi.org/10.1214/20-BA1221>`_.
-# * P. Izmailov, S. Vikram, M. D. Hoffman and A. G. Wilson (2021), `What Are Bayesian
-#   Neural Network Posteriors Really Like? <https://arxiv.org/abs/2104.14421>`_
-# * `NumPyro <https://num.pyro.ai>`_, in which the model is written and sampled.
+# * R. M. Neal (1996), the classic: https://doi.org/10.1007/978-1-4612-0745-0
+# * M. D. Hoffman and A. Gelman (2014), NUTS: https://jmlr.org/papers/v15/hoffman14a.html
+# * M. Betancourt (2017), its turning rule and weights: https://arxiv.org/abs/1701.02434
+# * Aki Vehtari et al. (2021), r_hat and n_eff: https://doi.org/10.1214/20-BA1221
+# * P. Izmailov et al. (2021), BNN posteriors at scale: https://arxiv.org/abs/2104.14421
+# * NumPyro, in which the model is written and sampled: https://num.pyro.ai

@@ -67,7 +67,6 @@ def fewer_data(X, Y, D_H):
 
 MODELS = {
     "bnn.py": bnn.model,
-    "bnn.py --marginalize": bnn.marginal_model,
     "noise scale 20 % off": Replace(bnn.model, Y=wider_noise),
     "prior twice as wide": Replace(
         bnn.model, w1=wider_prior, w2=wider_prior, w3=wider_prior
@@ -117,10 +116,7 @@ def summarize(key, found):
     Y = found["Y"]
 
     def one(key, draw):
-        key_w3, key_Y = jax.random.split(key)
-        if "w3" not in draw:  # it was integrated out
-            draw = bnn.draw_w3(key_w3, draw, X, Y)
-        f_new, Y_new = bnn.predict(bnn.model, key_Y, draw, X_NEW, D_H)  # (5, 1) each
+        f_new, Y_new = bnn.predict(bnn.model, key, draw, X_NEW, D_H)  # (5, 1) each
         return quantities(draw, Y), {"f_draws": f_new, "Y_draws": Y_new}
 
     draws, predictions = jax.vmap(one)(
