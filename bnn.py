@@ -17,8 +17,8 @@ Bayesian neural network
 A neural network that was trained as usual answers with one curve. A *Bayesian* neural
 network (BNN) keeps all sets of weights and weighs each by Bayes' rule: its *prior*, how
 probable it is before there are data, times its *likelihood*, how probable it makes the
-data. That is the *posterior*: its curves stay together where there are data and part
-where there are none. Run it: ``pip install numpyro matplotlib``, ``python bnn.py``.
+data. This is the *posterior*: its curves stay together where there are data and part
+elsewhere.
 """
 
 # sphinx_gallery_dummy_images = 1
@@ -58,9 +58,9 @@ from numpyro.infer import MCMC, NUTS
 #
 # With more units f gets wilder and tanh saturates: their number is a choice of prior.
 # In NumPyro, ``sample`` names an unknown and its prior. While a posterior is sampled it
-# draws nothing: the sampler tries a value, which ``sample`` returns, adding the log
+# draws nothing: the sampler tries a value, which ``sample`` returns, adding its log
 # density to a sum. This, the log of prior times likelihood, is all that the sampler
-# sees of the model. With ``obs`` the value is known: data.
+# needs. With ``obs`` the value is known: data.
 def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
@@ -70,17 +70,14 @@ def model(X, Y, D_H):
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
         raise ValueError(f"Y must have shape {(N, 1)}, not {Y.shape}")
-
     # the prior: every weight is Normal(0, 1)
     w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     w3 = numpyro.sample("w3", dist.Normal(np.zeros((D_H, 1)), 1.0))  # (D_H, 1)
-
     # the network, with a column for each datum: the last axis is the fastest
     z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N)
     z2 = jnp.tanh(linear(w2, z1))  # (D_H, N)
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1), the output without noise
-
     # the likelihood: N independent data, with noise of precision prec_obs
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
     with numpyro.plate("data", N):
@@ -104,21 +101,16 @@ def linear(w, z):
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     """Return X (N, D_X), Y (N, 1), X_test (N_test, D_X), the true f_test (N_test, 1).
 
-    Y is standardised, N at least 2, and f_test on the scale of Y; sigma_obs is the
-    noise before that. The same arguments give the same data, in plain NumPy.
+    Y is standardised, N at least 2; f_test is on its scale, sigma_obs the noise before.
     """
     rng = np.random.RandomState(0)
-    W = 0.5 * rng.randn(D_X)  # (D_X,)
+    W = 0.5 * rng.randn(D_X, 1)  # (D_X, 1)
     noise = sigma_obs * rng.randn(N, 1)  # (N, 1)
-
-    def curve(x):  # (n, 1) -> (n, D_X), (n, 1)
-        X = x ** np.arange(D_X)
-        return X, X @ W[:, None] + 0.5 * (0.5 + x) ** 2 * np.sin(4.0 * x)
-
-    X, f = curve(np.linspace(-1.0, 1.0, N)[:, None])  # (N, D_X), (N, 1)
-    X_test, f_test = curve(np.linspace(-1.3, 1.3, N_test)[:, None])
-    Y = f + noise  # (N, 1)
-    return X, (Y - Y.mean()) / Y.std(), X_test, (f_test - Y.mean()) / Y.std()
+    x = np.append(np.linspace(-1.0, 1.0, N), np.linspace(-1.3, 1.3, N_test))[:, None]
+    X = x ** np.arange(D_X)  # (N + N_test, D_X)
+    f = X @ W + 0.5 * (0.5 + x) ** 2 * np.sin(4.0 * x)  # (N + N_test, 1)
+    Y = f[:N] + noise  # (N, 1)
+    return X[:N], (Y - Y.mean()) / Y.std(), X[N:], (f[N:] - Y.mean()) / Y.std()
 
 
 # %%
@@ -166,9 +158,9 @@ def run_inference(
 ):  # fmt: skip
     """Sample ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC object.
 
-    Its ``get_samples()`` holds each unknown and f as (S, ...), S = num_chains *
-    num_samples. ValueError as from ``check_data``. Call ``use_device`` first: it,
-    ``CompiledNUTS`` and ``share_chains`` serve speed alone, and a reader may skip them.
+    Its ``get_samples()`` holds each unknown and f, (S, ...), S = num_chains *
+    num_samples. ``use_device``, to call first, ``CompiledNUTS`` and ``share_chains``
+    serve speed alone: read them last. ValueError as from ``check_data``.
     """
     X, Y = check_data(X, Y)
     devices, on_cpu = jax.local_devices(), jax.default_backend() == "cpu"
@@ -179,14 +171,10 @@ def run_inference(
         chain_method = partial(share_chains, used)  # several chains on each device
     else:
         chain_method = "vectorized"  # all on one accelerator
-    where = (
-        f"{jax.default_backend()}: {num_chains} chain(s) on {used} of {len(devices)}"
-    )
-    draws = f"{num_warmup} + {num_samples} draws each"
-    print(f"NUTS on {where} device(s), {draws}", flush=True)
+    on = f"{used} of {len(devices)} device(s), {num_warmup} + {num_samples} draws each"
+    print(f"NUTS on {jax.default_backend()}: {num_chains} chain(s) on {on}", flush=True)
     if not on_cpu and isinstance(D_H, int) and num_chains * len(X) * D_H < 500_000:
-        print("Note: a step takes about 0.1 ms here, however small: a CPU is faster at")
-        print("so few chains x data x units, and more chains cost little.")
+        print("Note: a step takes 0.1 ms here, a CPU is faster; chains cost little.")
     kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)
     sizes = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
     bar = progress_bar and isinstance(chain_method, str)
@@ -201,20 +189,20 @@ def run_inference(
 # Did it converge?
 # ----------------
 # Do not ask the weights. Flip the signs of all weights into and out of a hidden unit
-# (tanh is odd), or swap two units of a layer, and the network computes the same. So the
-# posterior of 5 units a layer has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images;
-# a weight's ``n_eff`` tells how often the chain happened to jump between them. Ask the
-# function values ``f``, here at the training inputs, and the precision of the noise.
+# (tanh is odd), or swap two units of a layer, and the network computes the same: for 5
+# units a layer the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images,
+# and ``n_eff`` of a weight tells how often the chain happened to jump between them. Ask
+# the function values ``f``, here at the training inputs, and the noise's precision.
 #
 # ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
 # if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
 # as precisely. Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four
-# chains, for an ``n_eff`` of at least 400, by stricter forms of both, which ArviZ has.
-# A warning means: take more draws. Few exceed an ``r_hat`` of 1.01 by chance, too.
+# chains, an ``n_eff`` of at least 400, by stricter forms of both, which ArviZ has.
+# After a warning take more draws; with few, an ``r_hat`` exceeds 1.01 by chance, too.
 def print_convergence(mcmc):
     """Print signs that ``run_inference`` did not converge, and what to change there.
 
-    Return the worst r_hat and n_eff of f and prec_obs, of those that there are, and the
+    Return the worst r_hat and n_eff of f and prec_obs, as far as there are, and the
     number of divergences. ValueError if there is neither, or fewer than 4 draws.
     """
     draws = mcmc.get_samples(group_by_chain=True)  # each (C, S, ...)
@@ -246,13 +234,13 @@ def print_convergence(mcmc):
 # Prediction
 # ----------
 # To predict with *one* posterior draw, fix the unknowns at it and run the model without
-# ``Y``: it computes f and draws new observations, noise included. ``jax.vmap`` does so
-# with all chains at once, ``jax.lax.map`` in batches of draws, to save memory. Random
-# numbers come from keys: each draw has its own, so that no two share their noise.
+# ``Y``: it computes f and draws new observations. ``jax.vmap`` does so with all chains
+# at once, ``jax.lax.map`` in batches of draws, to save memory. Random numbers come from
+# keys: each draw has its own, so that no two share their noise.
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw."""
-    # seed gives random numbers, condition fixes unknowns, trace runs and records; the
-    # draw's f is none, so it is computed anew, and its Y, if any, must not be fixed
+    # seed gives random numbers, condition fixes unknowns (f is none, so it is computed
+    # anew; an old Y is to be drawn anew), trace runs the model and records all
     unknowns = {name: value for name, value in draw.items() if name != "Y"}
     at_draw = handlers.condition(handlers.seed(model, rng_key), unknowns)
     trace = handlers.trace(at_draw).get_trace(jnp.asarray(X, float), None, D_H)
@@ -260,10 +248,7 @@ def predict(model, rng_key, draw, X, D_H):
 
 
 def for_all_draws(function, rng_key, draws):
-    """Return ``function(key, draw)`` of each draw in NumPy, (C, S, ...) as the draws.
-
-    Draws are a dict of arrays, or what ``np.load`` gives. ValueError for other shapes.
-    """
+    """Return ``function(key, draw)`` of all draws, a dict of (C, S, ...), in NumPy."""
     draws = {name: np.asarray(values) for name, values in draws.items()}
     shapes = {values.shape[:2] for values in draws.values()}
     if len(shapes) != 1 or len(min(shapes)) < 2:
@@ -292,7 +277,6 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     f = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
     curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test)
     ink = plt.rcParams["text.color"]  # a style may have white on black
-
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
     ax.fill_between(x_test, *band(Y_draws), fc=("C0", 0.15), label="90 percent of Y")
     ax.fill_between(x_test, *band(f_draws), fc=("C0", 0.35), label="90 percent of f")
@@ -300,8 +284,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
     if f_test is not None:
         ax.plot(x_test, f_test, c=ink, ls="--", lw=1, label="true function")
-    look = dict(c=ink, mew=1, ms=min(5, 50 / len(x) ** 0.5))
-    ax.plot(x, Y[:, 0], "x", **look, label="training data")
+    ax.plot(x, Y, "x", c=ink, mew=1, ms=min(5, 50 / x.size**0.5), label="training data")
     ax.axvline(x.min(), c="0.5", ls=":", label="training data end")
     ax.axvline(x.max(), c="0.5", ls=":")
     ax.set(title="Bayesian neural network", xlabel="x", ylabel="Y", xmargin=0)
@@ -312,13 +295,13 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # %%
 # Speed and devices
 # -----------------
-# Skip this room and the next: the results are at the end. None of its pieces changes
-# the posterior; who copies ``run_inference`` takes them along.
+# Skip this room and the next: the results are at the end. These pieces do not change
+# the posterior; who copies ``run_inference`` copies all three.
 class CompiledNUTS(NUTS):
-    """NUTS that compiles its start: a run on a CPU takes 3 to 5 s less.
+    """NUTS with a compiled start, which saves 3 to 5 s; the posterior is the same.
 
-    Plain ``NUTS`` gives the same posterior. A model with ``numpyro.param`` or a module
-    needs it, for it cannot start compiled (UnexpectedTracerError).
+    Models that compute with ``numpyro.param`` or a module cannot start compiled
+    (UnexpectedTracerError): give them plain ``NUTS``.
     """
 
     def init(self, rng_key, *args, **kwargs):
@@ -327,8 +310,8 @@ class CompiledNUTS(NUTS):
 
 def share_chains(num_devices, one_chain):
     """NumPyro's ``chain_method`` for several chains on each of some devices."""
-    # Each device has a loop of its own, so that none waits for another; on a CPU it
-    # takes its chains one after the other, so that none waits for a longer path.
+    # Each device has its own loop, so that none waits for another; a CPU takes its
+    # chains one after the other, so that none waits for a longer path.
     on_cpu = jax.default_backend() == "cpu"
     share = partial(jax.lax.map, one_chain) if on_cpu else jax.vmap(one_chain)
     mesh = jax.sharding.Mesh(jax.local_devices()[:num_devices], "chains")
@@ -340,16 +323,15 @@ def share_chains(num_devices, one_chain):
 def use_device(device, num_chains):
     """Choose "cpu", "gpu" or "tpu" for JAX, before it first computes in this process.
 
-    All JAX code of the process is affected: it sets ``jax_platforms``; on a CPU also
-    ``jax_num_cpu_devices`` (one a chain), and XLA, JAX's compiler, to optimise at its
-    first level; elsewhere also ``jax_default_matmul_precision``. RuntimeError if there
-    is no such device.
+    For all JAX code of the process it sets ``jax_platforms``, on a CPU
+    ``jax_num_cpu_devices`` (one a chain) and the level at which XLA, JAX's compiler,
+    optimises, elsewhere ``jax_default_matmul_precision``. RuntimeError if the device is
+    not there.
     """
     platforms, user_flags = jax.config.jax_platforms, os.environ.get("XLA_FLAGS", "")
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else None)
     if device == "cpu":
-        # LLVM's first level compiles sooner, and the loop is as fast; the other flag
-        # has a loop that reads and writes up to 250 kB compiled as one function
+        # level 1 compiles sooner, to as fast a loop; loops of up to 250 kB in one piece
         flags = "--xla_backend_optimization_level=1 --xla_backend_extra_options="
         flags += "xla_cpu_small_while_loop_byte_threshold=250000"
         os.environ["XLA_FLAGS"] = f"{flags} {user_flags}"  # of a flag, the last wins
@@ -376,8 +358,8 @@ def use_device(device, num_chains):
 # Flags and files, nothing about BNNs: leave it behind when you copy.
 def parse_args(argv):
     """Return the settings; bad ones end the program with status 2 and say why."""
-    about = "Sample a Bayesian neural network with NUTS, plot predictions."
-    parser = argparse.ArgumentParser("bnn.py", description=about, allow_abbrev=False)
+    parser = argparse.ArgumentParser("bnn.py", allow_abbrev=False)
+    parser.description = main.__doc__
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     add("-n", "--num-samples", **number(2000, 4, 10**9, "draws per chain"))
@@ -401,9 +383,7 @@ def number(default, low, high, text):
     """Return the settings of a flag that takes a whole number from low to high."""
 
     def bounded(value):
-        return low + range(low, high + 1).index(
-            int(value)
-        )  # ValueError if it is beyond
+        return low + range(low, high + 1).index(int(value))  # or a ValueError
 
     bounded.__name__ = f"number from {low} to {high}"  # argparse prints it
     return {"type": bounded, "default": default, "help": f"{text}, {low} to {high}"}
@@ -413,8 +393,7 @@ def picture(text):
     """An argparse type: a path where a picture can be written."""
     path = pathlib.Path(text)
     try:  # to draw in this format, to make a file of this name, to open an earlier one
-        word = plt.Figure().text(0, 0, "x", usetex=False)
-        word.figure.savefig(io.BytesIO(), format=path.suffix[1:])
+        plt.Figure().suptitle("x").figure.savefig(io.BytesIO(), format=path.suffix[1:])
         tempfile.NamedTemporaryFile(dir=path.resolve().parent, suffix=path.name).close()
         if path.exists():
             path.open("r+b").close()
@@ -426,8 +405,8 @@ def picture(text):
 def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
     part = path.resolve().with_name(f".bnn-{os.getpid()}{path.suffix}")
-    # on a full disk, matplotlib's PDF writer hides the OSError
-    fig.savefig(content := io.BytesIO(), format=path.suffix[1:], dpi=150)
+    content = io.BytesIO()  # on a full disk, matplotlib's PDF writer hides the OSError
+    fig.savefig(content, format=path.suffix[1:], dpi=150)
     try:
         part.write_bytes(content.getvalue())
         part.replace(path.resolve())  # a link stays, what it points to is replaced
@@ -439,28 +418,25 @@ def save(fig, path):
 # %%
 # Run it
 # ------
-# By ``python bnn.py``; flags change the settings, and ``--help`` lists them.
+# First ``pip install numpyro matplotlib``, then ``python bnn.py``, or with ``--help``.
 def main(argv=None):
-    """Sample, print, predict and draw; argv are the flags, by default of sys.argv."""
+    """Sample a Bayesian neural network, check the draws, and plot its predictions."""
     args = parse_args(argv)
     D_H, sizes = args.num_hidden, (args.num_warmup, args.num_samples, args.num_chains)
     X, Y, X_test, f_test = get_data(N=args.num_data)
     keys = jax.random.split(jax.random.key(args.seed), 3)
-
     # a progress bar where someone watches: at a prompt or in a terminal, not a gallery
     progress_bar = hasattr(sys, "ps1") or ("__file__" in globals() and os.isatty(2))
     start = time.perf_counter()
     mcmc = run_inference(model, keys[0], X, Y, D_H, *sizes, progress_bar)
     draws = jax.device_get(mcmc.get_samples(group_by_chain=True))  # each (C, S, ...)
     print(f"MCMC elapsed time: {time.perf_counter() - start:.2f} s")
-
     names = ["prec_obs", "w1", "w2", "w3"] if D_H <= 7 else ["prec_obs"]
     with np.errstate(invalid="ignore", divide="ignore"):  # chains that never moved
         diagnostics.print_summary({name: draws[name] for name in names})
         if D_H > 7:
             print(f"The rows of {D_H * (D_H + 4)} weights are left out.")
         print_convergence(mcmc)
-
     at_test = partial(predict, model, X=X_test, D_H=D_H)
     f_draws, Y_draws = for_all_draws(at_test, keys[2], draws)  # (C, S, N_test, 1)
     save(plot(X, Y, X_test, f_test, f_draws, Y_draws), args.output)
@@ -480,24 +456,23 @@ if __name__ == "__main__":
 # * **The first table** has a row for each unknown: mean, standard deviation and median
 #   of its draws, the shortest interval that holds 90 % of them (its ends are not
 #   quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
-# * **Its row prec_obs**: a mean of 18 is noise with a standard deviation of about
-#   :math:`18^{-1/2} = 0.24`. But the data were made with 0.05, which is 0.19 on the
-#   scale of the standardised ``Y``, a precision of 28. The sampler is right, the prior
-#   does not fit (it is kept, as people know this example): were f known, 100 data would
-#   add 50 to the shape of Gamma(3, 1), but to its rate only half their squared noise,
-#   1.9: a mean of 53 / 2.9 = 18. So about 96 % of new data from this curve, not 90 %,
-#   fall into the wide band between the dotted lines.
-# * **The second table** is the one to trust: an ``r_hat`` of 1.00 and ``n_eff`` far
-#   above 400, so this run passes. But one chain compares only its own halves; to see whether
-#   others find a region that it missed, run four: ``--num-chains 4``.
+# * **Its row prec_obs**: a mean of 18 is noise of :math:`18^{-1/2} = 0.24`. But the
+#   data were made with 0.05, which is 0.19 on the scale of the standardised ``Y``, a
+#   precision of 28. The sampler is right, the prior does not fit (people know this
+#   example with it): were f known, 100 data would add 50 to the shape of Gamma(3, 1),
+#   but to its rate only half their squared noise, 1.9: a mean of 53 / 2.9 = 18. So
+#   about 96 % of new data from this curve, not 90 %, fall into the wide band between
+#   the dotted lines.
+# * **The second table** is the one to trust: this run passes, with an ``r_hat`` of 1.00
+#   and ``n_eff`` far above 400. But one chain compares only its own halves; to see
+#   whether others find a region that it missed, run four: ``--num-chains 4``.
 # * **A divergence** is a path that the sampler could not follow; draws may be missing
 #   there. Here about 1 % of the paths diverged, as with another program, Stan (231 of
 #   20 000), whose posterior is the same by our tests. But Stan samples by NUTS, too,
-#   and could miss the same place. Nearly all paths reach the cap of 1023 steps; that costs
-#   time, not correctness: worry if ``n_eff`` is low.
+#   and could miss the same place. Nearly all paths reach the cap of 1023 steps: that
+#   costs time, not correctness; worry if ``n_eff`` is low.
 # * **The picture**: beyond the dotted lines the true curve, dashed, leaves the mean and
-#   stays in the bands, which open up: the farther out, the more their width is the
-#   prior's doing, as no data say what f does.
+#   stays in the bands. They open up: the farther out, the more is the prior's doing.
 #
 # Where to go next
 # ----------------
@@ -509,7 +484,6 @@ if __name__ == "__main__":
 #   .. code-block:: python
 #
 #      import jax, numpy as np, bnn  # a copied run_inference needs what it names, too
-#
 #      bnn.use_device("cpu", num_chains=4)
 #      x, x_new, Y = map(np.asarray, (x, x_new, Y))
 #      m, s, mean, sd = x.mean(axis=0), x.std(axis=0), Y.mean(), Y.std()
@@ -534,9 +508,8 @@ if __name__ == "__main__":
 #
 # References
 # ----------
-# * R. M. Neal (1996), the classic: https://doi.org/10.1007/978-1-4612-0745-0
-# * M. D. Hoffman and A. Gelman (2014), NUTS: https://jmlr.org/papers/v15/hoffman14a.html
-# * M. Betancourt (2017), its turning rule and weights: https://arxiv.org/abs/1701.02434
-# * Aki Vehtari et al. (2021), r_hat and n_eff: https://doi.org/10.1214/20-BA1221
-# * P. Izmailov et al. (2021), BNN posteriors at scale: https://arxiv.org/abs/2104.14421
-# * NumPyro, in which the model is written and sampled: https://num.pyro.ai
+# * Neal (1996), the classic: https://doi.org/10.1007/978-1-4612-0745-0
+# * Hoffman and Gelman (2014), NUTS: https://jmlr.org/papers/v15/hoffman14a.html
+# * Betancourt (2017), its turning rule and weights: https://arxiv.org/abs/1701.02434
+# * Vehtari et al. (2021), r_hat and n_eff: https://doi.org/10.1214/20-BA1221
+# * Izmailov et al. (2021), posteriors of large BNNs: https://arxiv.org/abs/2104.14421
