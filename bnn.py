@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # /// script
 # requires-python = ">=3.11"
-# dependencies = [
-#     "numpyro>=0.20,<0.23", "jax>=0.7.2,<0.13", "jaxlib>=0.7.2,<0.13",
-#     "numpy>=2.0,<3", "matplotlib>=3.10.8,<4",
-# ]
+# dependencies = ["numpyro>=0.20,<0.23", "jax>=0.7.2,<0.13", "jaxlib>=0.7.2,<0.13",
+#     "numpy>=2.0,<3", "matplotlib>=3.10.8,<4"]
 # ///
 r"""
 Bayesian neural network
 =======================
-
 .. image:: images/sphx_glr_bnn_001.png
    :width: 600
    :alt: Noisy data, the curve behind them, and 20 curves that part where the data end
 
 A neural network that was trained as usual answers with one curve. A *Bayesian* neural
-network (BNN) keeps all sets of weights and weighs each by Bayes' rule: its *prior*, how
-probable it is before there are data, times its *likelihood*, how probable it makes the
-data. This is the *posterior*: its curves stay together where there are data and part
-elsewhere.
+network (BNN) keeps all sets of weights and weighs each by Bayes' rule: in proportion to
+its *prior*, how probable it is before there are data, times its *likelihood*, how
+probable it makes the data. This is the *posterior*: its curves stay together where
+there are data and part elsewhere.
 """
 
 # sphinx_gallery_dummy_images = 1
@@ -47,7 +44,7 @@ from numpyro.infer import MCMC, NUTS
 # The model
 # ---------
 # The prior of every weight is standard normal. The noise has an unknown precision, one
-# over its variance, with a Gamma prior of shape 3 and rate 1. Last is the likelihood:
+# over its variance, with a Gamma prior of shape 3 and rate 1. The likelihood is last:
 #
 # .. math::
 #
@@ -56,17 +53,16 @@ from numpyro.infer import MCMC, NUTS
 #    \mathrm{prec\_obs} &\sim \mathrm{Gamma}(3, 1) \\
 #    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
 #
-# With more units f gets wilder and tanh saturates: their number is a choice of prior.
-# In NumPyro, ``sample`` names an unknown and its prior. While a posterior is sampled it
-# draws nothing: the sampler tries a value, which ``sample`` returns, adding its log
-# density to a sum. This, the log of prior times likelihood, is all that the sampler
-# needs. With ``obs`` the value is known: data.
+# More units make f wilder: their number is a choice of prior, too. In NumPyro,
+# ``sample`` names an unknown and its prior. NUTS, below, runs the model with values
+# that it tries: then ``sample`` draws nothing, but returns the value and adds its log
+# density to a sum. With ``obs`` the value is known: data. The sum, the log of prior
+# times likelihood, and its gradient are all that NUTS needs.
 def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
     ``deterministic`` records a value. ``plate`` says that the N data are independent,
-    ``to_event(1)`` that one datum is a row of Y. ValueError for other shapes of Y.
-    """
+    ``to_event(1)`` that one datum is a row of Y. ValueError for other shapes of Y."""
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
         raise ValueError(f"Y must have shape {(N, 1)}, not {Y.shape}")
@@ -74,7 +70,7 @@ def model(X, Y, D_H):
     w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     w3 = numpyro.sample("w3", dist.Normal(np.zeros((D_H, 1)), 1.0))  # (D_H, 1)
-    # the network, with a column for each datum: the last axis is the fastest
+    # the network, transposed: computers are faster with the many data on the last axis
     z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N)
     z2 = jnp.tanh(linear(w2, z1))  # (D_H, N)
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1), the output without noise
@@ -88,7 +84,7 @@ def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
     if len(w) != len(z):
         raise ValueError(f"weights for {len(w)} inputs (columns or units) got {len(z)}")
-    small = w.size * z.shape[1] <= 4096  # then a sum is faster, with the same result
+    small = w.size * z.shape[1] <= 4096  # then a sum is faster, and as accurate
     return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0) if small else w.T @ z
 
 
@@ -101,8 +97,7 @@ def linear(w, z):
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     """Return X (N, D_X), Y (N, 1), X_test (N_test, D_X), the true f_test (N_test, 1).
 
-    Y is standardised, N at least 2; f_test is on its scale, sigma_obs the noise before.
-    """
+    Y and f_test are standardised, sigma_obs is the noise before that; N is over 1."""
     rng = np.random.RandomState(0)
     W = 0.5 * rng.randn(D_X, 1)  # (D_X, 1)
     noise = sigma_obs * rng.randn(N, 1)  # (N, 1)
@@ -120,16 +115,14 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # a value for every unknown, 46 numbers: a point in 46 dimensions. To NUTS, the
 # No-U-Turn Sampler, the posterior is a landscape there, lowest where it is most
 # probable. It pushes the point in a random direction and lets it roll, in *leapfrog
-# steps*, forwards and backwards in time, until the path turns back, gets inaccurate
-# (*diverges*) or has 1023 steps. The next draw is a point of the path, chosen at random
-# though not evenly. So the draws form a *chain*; several are independent. In a
-# *warm-up*, thrown away, NUTS tunes its step size and a scale for each unknown.
+# steps*, until the path turns back, gets inaccurate (*diverges*) or has 1023 steps. A
+# point of it, chosen at random, is the next draw: the draws form a *chain*, and several
+# chains are independent. In a *warm-up*, thrown away, NUTS tunes its steps.
 def check_data(X, Y):
     """Return X (N, D_X) and Y (N, ...) as arrays, and print signs of a useless fit.
 
-    Whole numbers and booleans in Y stay such. ValueError that names the array if it
-    does not hold finite numbers in this shape, or hides some behind a mask.
-    """
+    Whole numbers and booleans in Y stay such: labels, counts, of any scale. ValueError
+    that names an array of another shape, or with masked or infinite numbers, or NaN."""
     arrays = {"X": X, "Y": Y}
     for name, values in arrays.items():
         try:
@@ -159,10 +152,11 @@ def run_inference(
     """Sample ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC object.
 
     Its ``get_samples()`` holds each unknown and f, (S, ...), S = num_chains *
-    num_samples. ``use_device``, to call first, ``CompiledNUTS`` and ``share_chains``
-    serve speed alone: read them last. ValueError as from ``check_data``.
-    """
+    num_samples. ``jax.random.key(0)`` is an rng_key; a larger target_accept_prob gives
+    smaller, more accurate steps. Call ``use_device`` first. ValueError as from
+    ``check_data``, RuntimeError without a finite density."""
     X, Y = check_data(X, Y)
+    # which device computes which chain changes only the speed: skip these lines
     devices, on_cpu = jax.local_devices(), jax.default_backend() == "cpu"
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
     if used == num_chains:
@@ -174,37 +168,36 @@ def run_inference(
     on = f"{used} of {len(devices)} device(s), {num_warmup} + {num_samples} draws each"
     print(f"NUTS on {jax.default_backend()}: {num_chains} chain(s) on {on}", flush=True)
     if not on_cpu and isinstance(D_H, int) and num_chains * len(X) * D_H < 500_000:
-        print("Note: a step takes 0.1 ms here, a CPU is faster; chains cost little.")
+        print("Note: a GPU takes 0.1 ms a step, a CPU less, if not for many chains.")
     kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)
     sizes = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
     bar = progress_bar and isinstance(chain_method, str)
     mcmc = MCMC(kernel, **sizes, chain_method=chain_method, progress_bar=bar)
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
     if not np.all(np.isfinite(mcmc.last_state.potential_energy)):
-        raise RuntimeError("chains found no point of finite density: look at the model")
+        raise RuntimeError("chains found no point of finite density: see model and Y")
     return mcmc
 
 
 # %%
 # Did it converge?
 # ----------------
-# Do not ask the weights. Flip the signs of all weights into and out of a hidden unit
-# (tanh is odd), or swap two units of a layer, and the network computes the same: for 5
-# units a layer the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images,
-# and ``n_eff`` of a weight tells how often the chain happened to jump between them. Ask
-# the function values ``f``, here at the training inputs, and the noise's precision.
+# Chains have converged if their draws represent the whole posterior, wherever they
+# started. ``r_hat`` compares the means of the halves of all chains: 1.00 if they are
+# equal. ``n_eff`` is how many independent draws would tell the mean as precisely.
+# Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four chains, an
+# ``n_eff`` of at least 400, by stricter forms than NumPyro's, which the package ArviZ
+# has. After a warning take more draws and chains; few draws exceed 1.01 by chance.
 #
-# ``r_hat`` compares the means of the halves of all chains: 1.00 if they are equal, even
-# if their spreads are not. ``n_eff`` is how many independent draws would tell the mean
-# as precisely. Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four
-# chains, an ``n_eff`` of at least 400, by stricter forms of both, which ArviZ has.
-# After a warning take more draws; with few, an ``r_hat`` exceeds 1.01 by chance, too.
+# But do not ask the weights. Flip the signs of all weights into and out of a hidden
+# unit (tanh is odd), or swap two units of a layer, and the network computes the same:
+# of the :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images no chain sees all. Ask the
+# function values ``f``, here at the training inputs, and the precision of the noise.
 def print_convergence(mcmc):
-    """Print signs that ``run_inference`` did not converge, and what to change there.
+    """Print signs that the chains of ``run_inference`` did not converge.
 
-    Return the worst r_hat and n_eff of f and prec_obs, as far as there are, and the
-    number of divergences. ValueError if there is neither, or fewer than 4 draws.
-    """
+    Return the worst r_hat and n_eff, of f and prec_obs where they are there, and the
+    number of divergences. ValueError without either, or with fewer than 4 draws."""
     draws = mcmc.get_samples(group_by_chain=True)  # each (C, S, ...)
     extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
     C, S = extra["diverging"].shape  # chains, draws of each; NumPyro always records it
@@ -218,15 +211,15 @@ def print_convergence(mcmc):
         n_eff.append(np.min(diagnostics.effective_sample_size(values)))
         print(f"{name:>24} {r_hat[-1]:>12.3f} {n_eff[-1]:>12.0f}")
     print(f"Number of divergences: {divergences}")
-    if "num_steps" in extra:  # NUTS has a maximum tree depth of 10
+    if "num_steps" in extra:  # 2^10 - 1, NumPyro's default
         at_cap = 100 * np.mean(extra["num_steps"] == 1023)
         print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
     if divergences:
-        print("Note: divergences may hide draws; compare with target_accept_prob=0.99.")
+        print("Note: draws may lack where paths diverge; try target_accept_prob=0.99.")
     if C == 1:
         print("Note: one chain cannot show what it missed; --num-chains 4 may.")
     if not (np.max(r_hat) <= 1.01 and np.min(n_eff) >= 400):  # true for NaN, too
-        print("Warning: r_hat above 1.01, n_eff below 400 or nan: raise --num-samples.")
+        print("Warning: r_hat > 1.01, n_eff < 400 or nan: raise --num-warmup and -n.")
     return {"r_hat": np.max(r_hat), "n_eff": np.min(n_eff), "divergences": divergences}
 
 
@@ -235,12 +228,11 @@ def print_convergence(mcmc):
 # ----------
 # To predict with *one* posterior draw, fix the unknowns at it and run the model without
 # ``Y``: it computes f and draws new observations. ``jax.vmap`` does so with all chains
-# at once, ``jax.lax.map`` in batches of draws, to save memory. Random numbers come from
-# keys: each draw has its own, so that no two share their noise.
+# at once, ``jax.lax.map`` in batches, to save memory. Random numbers come from keys:
+# each draw has its own, so that no two share their noise.
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw."""
-    # seed gives random numbers, condition fixes unknowns (f is none, so it is computed
-    # anew; an old Y is to be drawn anew), trace runs the model and records all
+    # seed gives random numbers, condition fixes unknowns (not f, Y), trace runs it
     unknowns = {name: value for name, value in draw.items() if name != "Y"}
     at_draw = handlers.condition(handlers.seed(model, rng_key), unknowns)
     trace = handlers.trace(at_draw).get_trace(jnp.asarray(X, float), None, D_H)
@@ -253,7 +245,7 @@ def for_all_draws(function, rng_key, draws):
     shapes = {values.shape[:2] for values in draws.values()}
     if len(shapes) != 1 or len(min(shapes)) < 2:
         raise ValueError(f"take get_samples(group_by_chain=True): draws are {shapes}")
-    keys = jax.random.split(rng_key, *shapes)  # (C, S)
+    keys = jax.random.split(rng_key, shapes.pop())  # (C, S)
     in_batches = partial(jax.lax.map, lambda pair: function(*pair), batch_size=20)
     return jax.device_get(jax.vmap(in_batches)((keys, draws)))
 
@@ -261,14 +253,12 @@ def for_all_draws(function, rng_key, draws):
 # %%
 # The picture
 # -----------
-# At each :math:`x`, 90 % of the predicted observations ``Y`` fall into the wide band,
-# and 90 % of the posterior's functions ``f`` run through the narrow one. A whole
-# function, such as a thin line, leaves it somewhere in more than 10 % of the cases.
+# At each :math:`x` 90 % of predicted observations ``Y`` fall into the wide band, and 90
+# % of functions ``f`` run through the narrow one, of which fewer stay in it throughout.
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     """Plot data, truth (or None) and predictions (C, S, N_test, 1) over column 1 of X.
 
-    X_test is sorted by it. ValueError for predictions of another shape.
-    """
+    X_test is sorted by it. ValueError for predictions of another shape."""
     X, Y, X_test = map(np.asarray, (X, Y, X_test))
     if X.shape[1] < 2 or f_draws.shape[2:] != (len(X_test), 1):
         raise ValueError(f"no column 1 of X {X.shape}, or outputs: {f_draws.shape}")
@@ -295,14 +285,13 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # %%
 # Speed and devices
 # -----------------
-# Skip this room and the next: the results are at the end. These pieces do not change
+# Skip this section and the next: the results are at the end. These pieces do not change
 # the posterior; who copies ``run_inference`` copies all three.
 class CompiledNUTS(NUTS):
-    """NUTS with a compiled start, which saves 3 to 5 s; the posterior is the same.
+    """NUTS with a compiled start: with one chain, a first run takes 3 to 5 s less.
 
-    Models that compute with ``numpyro.param`` or a module cannot start compiled
-    (UnexpectedTracerError): give them plain ``NUTS``.
-    """
+    Plain ``NUTS`` gives the same posterior; a ``numpyro.param`` or a module that starts
+    from what the model computes needs it (here it is an UnexpectedTracerError)."""
 
     def init(self, rng_key, *args, **kwargs):
         return jax.jit(lambda key: NUTS.init(self, key, *args, **kwargs))(rng_key)
@@ -310,8 +299,7 @@ class CompiledNUTS(NUTS):
 
 def share_chains(num_devices, one_chain):
     """NumPyro's ``chain_method`` for several chains on each of some devices."""
-    # Each device has its own loop, so that none waits for another; a CPU takes its
-    # chains one after the other, so that none waits for a longer path.
+    # each device has its own loop and waits for none; on a CPU, chains take turns
     on_cpu = jax.default_backend() == "cpu"
     share = partial(jax.lax.map, one_chain) if on_cpu else jax.vmap(one_chain)
     mesh = jax.sharding.Mesh(jax.local_devices()[:num_devices], "chains")
@@ -323,11 +311,10 @@ def share_chains(num_devices, one_chain):
 def use_device(device, num_chains):
     """Choose "cpu", "gpu" or "tpu" for JAX, before it first computes in this process.
 
-    For all JAX code of the process it sets ``jax_platforms``, on a CPU
-    ``jax_num_cpu_devices`` (one a chain) and the level at which XLA, JAX's compiler,
-    optimises, elsewhere ``jax_default_matmul_precision``. RuntimeError if the device is
-    not there.
-    """
+    All JAX code of the process gets ``jax_platforms``; on a CPU
+    ``jax_num_cpu_devices``, one a chain, and two flags of XLA, JAX's compiler, unless
+    JAX has started; elsewhere ``jax_default_matmul_precision``. RuntimeError if JAX is
+    on another device."""
     platforms, user_flags = jax.config.jax_platforms, os.environ.get("XLA_FLAGS", "")
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else None)
     if device == "cpu":
@@ -345,10 +332,10 @@ def use_device(device, num_chains):
     if backend != device:
         jax.config.update("jax_platforms", platforms)
         install = '"jax[cuda13]>=0.7.2,<0.13" (NVIDIA) or "jax[tpu]>=0.7.2,<0.13" (TPU)'
-        raise RuntimeError(f"JAX is on {backend}; for others pip install {install}")
+        raise RuntimeError(f"JAX is on {backend}: before it is, pip install {install}")
     if device != "cpu":
         # By default a factor is rounded to 8 or 11 bits there: a log density of -83 584
-        # (10 000 data, 50 units) was off by 5, now by 0.001; a step takes 4 % longer.
+        # (10 000 data, 50 units) is off by 5, else by 0.001; a step takes 4 % longer.
         jax.config.update("jax_default_matmul_precision", "highest")
 
 
@@ -359,7 +346,6 @@ def use_device(device, num_chains):
 def parse_args(argv):
     """Return the settings; bad ones end the program with status 2 and say why."""
     parser = argparse.ArgumentParser("bnn.py", allow_abbrev=False)
-    parser.description = main.__doc__
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     add("-n", "--num-samples", **number(2000, 4, 10**9, "draws per chain"))
@@ -370,8 +356,10 @@ def parse_args(argv):
     add("--seed", **number(0, 0, 2**32 - 1, "of sampling and prediction"))
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
-    add("-f", "--f", help=argparse.SUPPRESS)  # a notebook's kernel was started with it
-    args = parser.parse_args(argv)
+    add("-f", "--f", help=argparse.SUPPRESS)  # a notebook's kernel has its own flags
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and not args.f:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError as error:
@@ -405,8 +393,8 @@ def picture(text):
 def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
     part = path.resolve().with_name(f".bnn-{os.getpid()}{path.suffix}")
-    content = io.BytesIO()  # on a full disk, matplotlib's PDF writer hides the OSError
-    fig.savefig(content, format=path.suffix[1:], dpi=150)
+    # on a full disk, matplotlib's PDF writer hides the OSError: so first to memory
+    fig.savefig(content := io.BytesIO(), format=path.suffix[1:], dpi=150)
     try:
         part.write_bytes(content.getvalue())
         part.replace(path.resolve())  # a link stays, what it points to is replaced
@@ -424,7 +412,7 @@ def main(argv=None):
     args = parse_args(argv)
     D_H, sizes = args.num_hidden, (args.num_warmup, args.num_samples, args.num_chains)
     X, Y, X_test, f_test = get_data(N=args.num_data)
-    keys = jax.random.split(jax.random.key(args.seed), 3)
+    keys = jax.random.split(jax.random.key(args.seed))
     # a progress bar where someone watches: at a prompt or in a terminal, not a gallery
     progress_bar = hasattr(sys, "ps1") or ("__file__" in globals() and os.isatty(2))
     start = time.perf_counter()
@@ -438,7 +426,7 @@ def main(argv=None):
             print(f"The rows of {D_H * (D_H + 4)} weights are left out.")
         print_convergence(mcmc)
     at_test = partial(predict, model, X=X_test, D_H=D_H)
-    f_draws, Y_draws = for_all_draws(at_test, keys[2], draws)  # (C, S, N_test, 1)
+    f_draws, Y_draws = for_all_draws(at_test, keys[1], draws)  # (C, S, N_test, 1)
     save(plot(X, Y, X_test, f_test, f_draws, Y_draws), args.output)
 
 
@@ -457,35 +445,34 @@ if __name__ == "__main__":
 #   of its draws, the shortest interval that holds 90 % of them (its ends are not
 #   quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
 # * **Its row prec_obs**: a mean of 18 is noise of :math:`18^{-1/2} = 0.24`. But the
-#   data were made with 0.05, which is 0.19 on the scale of the standardised ``Y``, a
-#   precision of 28. The sampler is right, the prior does not fit (people know this
-#   example with it): were f known, 100 data would add 50 to the shape of Gamma(3, 1),
-#   but to its rate only half their squared noise, 1.9: a mean of 53 / 2.9 = 18. So
-#   about 96 % of new data from this curve, not 90 %, fall into the wide band between
-#   the dotted lines.
-# * **The second table** is the one to trust: this run passes, with an ``r_hat`` of 1.00
-#   and ``n_eff`` far above 400. But one chain compares only its own halves; to see
-#   whether others find a region that it missed, run four: ``--num-chains 4``.
+#   data were made with 0.05, or 0.19 on the scale of the standardised ``Y``, a
+#   precision of 28. The prior, kept as this example is well known, expects shape / rate
+#   = 3, and 100 data do not outweigh it: were f known, they would add 50 to the shape,
+#   but to the rate only half their squared noise, 1.9: 53 / 2.9 = 18. So about 96 % of
+#   new data from this curve, not 90 %, fall into the wide band within the data.
+# * **The second table** is the one to trust, for f at the training inputs: with an
+#   ``r_hat`` of 1.00 and ``n_eff`` far above 400 this run passes. But one chain
+#   compares only its own halves; to see what it missed, run four: ``--num-chains 4``.
 # * **A divergence** is a path that the sampler could not follow; draws may be missing
-#   there. Here about 1 % of the paths diverged, as with another program, Stan (231 of
-#   20 000), whose posterior is the same by our tests. But Stan samples by NUTS, too,
-#   and could miss the same place. Nearly all paths reach the cap of 1023 steps: that
-#   costs time, not correctness; worry if ``n_eff`` is low.
+#   there. Here about 1 % diverged, and no harm shows: in another program, Stan, as many
+#   do, and the posterior is the same by our tests. But it samples by NUTS, too, and
+#   could miss the same. Most paths reach the cap of 1023 steps: that costs time, not
+#   correctness.
 # * **The picture**: beyond the dotted lines the true curve, dashed, leaves the mean and
-#   stays in the bands. They open up: the farther out, the more is the prior's doing.
+#   stays in the bands. Their width there comes more and more from the prior.
 #
 # Where to go next
 # ----------------
 # * *Your own data*: x (N, D), x_new (M, D) and Y (N, 1), such as data frames. Columns
-#   of x_new swapped, or scaled otherwise than x, give a wrong curve in silence. Choose
-#   in ``model`` a Gamma(a, b) whose mean a / b is the precision that you expect of the
-#   noise in the standardised ``Y``: the larger a, the surer.
+#   of x_new swapped, or scaled otherwise than x, give a wrong curve in silence. In a
+#   copy of ``model`` choose a Gamma(a, b) whose mean a / b is the precision that you
+#   expect of the noise in the standardised ``Y``: the larger a, the surer.
 #
 #   .. code-block:: python
 #
-#      import jax, numpy as np, bnn  # a copied run_inference needs what it names, too
+#      import jax, numpy as np, bnn  # or copies of the pieces and of what they name
 #      bnn.use_device("cpu", num_chains=4)
-#      x, x_new, Y = map(np.asarray, (x, x_new, Y))
+#      x, x_new, Y = (np.ma.filled(a, np.nan) for a in (x, x_new, Y))  # arrays
 #      m, s, mean, sd = x.mean(axis=0), x.std(axis=0), Y.mean(), Y.std()
 #      X, X_new = (np.insert((a - m) / s, 0, 1, axis=1) for a in (x, x_new))  # + ones
 #      keys = jax.random.split(jax.random.key(0))
@@ -497,14 +484,15 @@ if __name__ == "__main__":
 #      at_new = lambda key, draw: bnn.predict(bnn.model, key, draw, X_new, 5)
 #      f, Y_new = (mean + sd * a for a in bnn.for_all_draws(at_new, keys[1], draws))
 # * *Several inputs*: ``plot`` shows column 1; predict along it, the others held fixed.
-# * *Classes*: labels Y (N,) from 0 to K - 1. In ``model`` give ``w3`` K columns, drop
-#   ``prec_obs`` and the check of Y, and sample Y from ``dist.Categorical(logits=f)``; a
-#   class is as probable as the mean of ``jax.nn.softmax(f)`` over the draws. For two
-#   keep Y (N, 1); take ``dist.Bernoulli(logits=f).to_event(1)``, without ``to_event``
-#   each datum would count N times, and ``jax.nn.sigmoid``.
-# * *Other networks*: compute one more layer, with a matrix like ``w2``. ``D_H`` is what
-#   ``model`` takes, such as a pair of widths. In wide ones divide the values of ``w2``
-#   and ``w3``, after ``sample``, by the root of their number of rows, as Neal does.
+# * *Classes*: labels Y (N,), whole numbers from 0 to K - 1, neither scaled nor scaled
+#   back. In a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``, check Y for
+#   (N,), and sample it from ``dist.Categorical(logits=f)``; the mean of
+#   ``jax.nn.softmax(f)`` over the draws holds the probabilities. For two classes, 0 and
+#   1, keep ``w3`` and Y (N, 1), and take ``dist.Bernoulli(logits=f).to_event(1)``, as
+#   without ``to_event(1)`` each datum counts N times, and ``jax.nn.sigmoid``.
+# * *Other networks*: compute one more layer, with a matrix like ``w2`` of another name.
+#   ``D_H`` may be a pair of widths that ``model`` unpacks. In wide ones divide the
+#   values of ``w2`` and ``w3``, after ``sample``, by the root of their rows (Neal).
 #
 # References
 # ----------

@@ -1,16 +1,28 @@
 """What the tests share: host devices for four chains, and whole runs of the script."""
 
+import functools
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 
-import jax
 import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+SCRIPT = ROOT / "bnn.py"
 sys.path.insert(0, str(ROOT))
+
+# The tests, xdist's workers and the processes that they start share what they compile.
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these settings
+    COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")  # until Python ends
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+import jax  # noqa: E402
 
 import bnn  # noqa: E402
 
@@ -32,8 +44,7 @@ TELL_PEAK = """
 import atexit, runpy, sys
 def tell():
     with open("/proc/self/status") as status:
-        lines = dict(line.split(":", 1) for line in status)
-    print("peak", lines["VmHWM"].split()[0], file=sys.stderr)  # KiB
+        print("peak", status.read().split("VmHWM:")[1].split()[0], file=sys.stderr)
 atexit.register(tell)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -55,61 +66,53 @@ def edges(band, at):
 
 
 @pytest.fixture(scope="session")
-def warm_cache(tmp_path_factory):
-    """Settings of JAX for whole runs that share what they compile."""
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+def warm_cache():
+    """The settings above, for an environment that is made from nothing."""
+    return {k: v for k, v in os.environ.items() if re.match("JAX_.*CACHE_", k)}
+
+
+def a_users_environment():
+    """Without what the tests set, and without NumPyro's reasons to hide its bar."""
+    hidden = ["XLA_FLAGS", "MPLBACKEND", "CI", "PYTEST_XDIST_WORKER"]
+    return {k: v for k, v in os.environ.items() if k not in hidden}
 
 
 @pytest.fixture
-def run_script(tmp_path, warm_cache):
-    """Return a function that runs bnn.py in an empty folder, as a user would."""
+def run_script(tmp_path):
+    """Return a function that runs bnn.py in an empty folder, as a user would.
 
-    def run(*flags, python_flags=(), launcher=(), cwd=tmp_path, env=(), **options):
-        command = [*launcher, sys.executable, *python_flags, str(ROOT / "bnn.py")]
-        clean = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "CI")}
-        return subprocess.run(
-            [*command, *map(str, flags)],
-            cwd=cwd,
-            env={**clean, **warm_cache, "MPLBACKEND": "agg", **dict(env)},
-            capture_output=options.pop("capture_output", True),
-            text=True,
-            timeout=600,
-            **options,
-        )
+    It returns the result, or at once the process, which does not outlive the test.
+    """
+    started = []
 
-    return run
+    def run(*flags, script=(SCRIPT,), launcher=(), env=(), wait=True, **more):
+        python = [*launcher, sys.executable, *more.pop("python_flags", ())]
+        command = [*python, *script, *flags]
+        env = {**a_users_environment(), "MPLBACKEND": "agg", **dict(env)}
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        options = {"cwd": tmp_path, "env": env, **pipes, **more}
+        process = subprocess.Popen(list(map(str, command)), **options)
+        started.append(process)
+        if not wait:
+            return process
+        output = process.communicate(timeout=600)
+        return subprocess.CompletedProcess(command, process.returncode, *output)
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="session")
 def posterior():
     """Return a function that gives the draws of a default run, kept for later."""
-    runs = {}
 
-    def draws(num_chains, marginalize=False):
-        if (num_chains, marginalize) not in runs:
-            X, Y, *_ = bnn.get_data()
-            model = bnn.marginal_model if marginalize else bnn.model
-            mcmc = bnn.run_inference(
-                model,
-                jax.random.key(0),
-                X,
-                Y,
-                5,
-                num_chains=num_chains,
-                progress_bar=False,
-            )
-            found = jax.device_get(mcmc.get_samples(group_by_chain=True))
-            if marginalize:
-                found = bnn.for_all_draws(
-                    lambda key, draw: bnn.draw_w3(key, draw, X, Y),
-                    jax.random.key(1),
-                    found,
-                )
-            runs[num_chains, marginalize] = found
-        return runs[num_chains, marginalize]
+    @functools.cache
+    def draws(num_chains):
+        X, Y, *_ = bnn.get_data()
+        chains = dict(num_chains=num_chains, progress_bar=False)
+        mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 5, **chains)
+        return jax.device_get(mcmc.get_samples(group_by_chain=True))
 
     return draws

@@ -38,23 +38,19 @@ def recipe(N, D_X, sigma_obs, N_test):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"N": 100, "D_X": 3, "sigma_obs": 0.05, "N_test": 500},
+        {},  # 100 points, 3 features and 500 test inputs
         {"N": 2, "D_X": 1, "sigma_obs": 0.5, "N_test": 3},
         {"N": 37, "D_X": 5, "sigma_obs": 0.0, "N_test": 10},
     ],
 )
 def test_data_follow_the_recipe_to_float32_rounding(settings):
-    for ours, expected in zip(
-        bnn.get_data(**settings), recipe(**settings), strict=True
-    ):
-        assert ours.shape == expected.shape
+    expected = recipe(
+        **{"N": 100, "D_X": 3, "sigma_obs": 0.05, "N_test": 500, **settings}
+    )
+    for ours, theirs in zip(bnn.get_data(**settings), expected, strict=True):
+        assert ours.shape == theirs.shape
         # float32 keeps 24 bits; the numbers are of order 1
-        np.testing.assert_allclose(ours, expected, rtol=2**-23, atol=2**-23)
-
-
-def test_defaults_are_100_points_3_features_and_500_test_inputs():
-    for ours, expected in zip(bnn.get_data(), recipe(100, 3, 0.05, 500), strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=2**-23, atol=2**-23)
+        np.testing.assert_allclose(ours, theirs, rtol=2**-23, atol=2**-23)
 
 
 def test_data_leave_numpys_global_random_state_alone():

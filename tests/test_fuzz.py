@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 from collections import Counter
-from unittest import mock
 
 from conftest import SMOKE
 from hypothesis import HealthCheck, given, settings
@@ -28,8 +27,8 @@ FLAGS = {
     "--num-hidden": st.integers(1, 4),
     "--device": st.just("cpu"),
     "--seed": st.integers(0, 2**32 - 1),
-    "--output": st.sampled_from(["a.png", "b c.svg", "ä.pdf"]),
-    "-o": st.sampled_from(["a.png", "b c.svg", "ä.pdf"]),
+    "--output": st.sampled_from(["a.png", "b c.svg"]),
+    "-o": st.sampled_from(["a.png", "ä.pdf"]),
 }
 UNKNOWN = ["--num-layers", "--num-sam", "-x", "-", "--", "-n5", "-nn", "--seed="]
 DEVICES = ["cpu", "gpu", "tpu", "cuda", "CPU", ""]
@@ -37,23 +36,19 @@ PATHS = [".", "/proc/a.pdf", "no/a.pdf", 300 * "a" + ".pdf", "a.docx", "a", ".pd
 NUMBERS = st.integers() | st.integers(-2, 12) | st.floats()
 
 
-def pairs(values):
+@st.composite
+def pair(draw, values):
     """A flag and its value, as one or as two arguments."""
-    flag = st.sampled_from(list(FLAGS))
-    return flag.flatmap(
-        lambda f: values(f).flatmap(
-            lambda v: st.sampled_from(
-                [[f, str(v)]] + ([[f"{f}={v}"]] if f.startswith("--") else [])
-            )
-        )
-    )
+    flag = draw(st.sampled_from(list(FLAGS)))
+    value = str(draw(values(flag)))
+    joined = flag.startswith("--") and draw(st.booleans())
+    return [f"{flag}={value}"] if joined else [flag, value]
 
 
 def argument_lists(text):
     """Lists of arguments, from all good to mostly wild; text is for free words."""
     wild = NUMBERS | st.sampled_from(DEVICES + PATHS) | text
-    good = pairs(FLAGS.get)
-    bad = pairs(lambda flag: wild)
+    good, bad = pair(FLAGS.get), pair(lambda flag: wild)
     word = (st.sampled_from([*FLAGS, *UNKNOWN]) | text).map(lambda w: [w])
     mixed = st.lists(st.one_of(good, good, bad, word), max_size=6)
     return (st.lists(good, max_size=6) | mixed).map(lambda groups: sum(groups, []))
@@ -67,11 +62,7 @@ def test_every_argument_list_is_parsed_or_ends_in_one_message(tmp_path, monkeypa
     @given(argument_lists(st.text(max_size=20)))
     def check(argv):
         out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.dict(os.environ),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 args = bnn.parse_args(argv)
             except SystemExit as exit:
@@ -85,7 +76,7 @@ def test_every_argument_list_is_parsed_or_ends_in_one_message(tmp_path, monkeypa
                 assert 1 <= min(args.num_chains, args.num_hidden)
                 assert 2 <= args.num_data and 0 <= args.seed < 2**32
                 assert args.device in DEVICES[:3] and args.output.suffix
-            assert out.getvalue() == ""
+        assert out.getvalue() == ""
 
     check()
     assert os.listdir(tmp_path) == []  # nothing is left behind, and nothing written
@@ -97,13 +88,12 @@ def test_a_sample_of_whole_processes_runs_or_ends_in_one_message(run_script, tmp
     outcomes = Counter()
     # what a shell can pass on, and no absolute path
     letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0/")
-    small = [*SMOKE, "--num-samples", "4"]
 
-    @settings(max_examples=12, **SETTINGS)
+    @settings(max_examples=6, **SETTINGS)
     @given(argument_lists(st.text(letters, max_size=20)))
     def check(argv):
         before = set(os.listdir(tmp_path))
-        result = run_script(*small, *argv)
+        result = run_script(*SMOKE, *argv)
         outcomes[result.returncode] += 1
         if result.returncode == 0:
             assert result.stderr == ""

@@ -171,14 +171,14 @@ def test_each_trouble_is_told_and_no_other(capsys):
     out = printed(capsys, diverging=1)
     assert "Number of divergences: 1\n" in out
     assert re.findall("Note: .*|Warning: .*", out) == [
-        "Note: divergences may hide draws; compare with target_accept_prob=0.99."
+        "Note: draws may lack where paths diverge; try target_accept_prob=0.99."
     ]
     (note,) = re.findall("Note: .*|Warning: .*", printed(capsys, chains=1))
     assert note.startswith("Note: one chain cannot show")
     # a single value that is slow is enough: 4000 draws, each 20 times
     for trouble in [dict(shift=0.6), dict(chains=4, draws=50), dict(slow=20)]:
         (warning,) = re.findall("Note: .*|Warning: .*", printed(capsys, **trouble))
-        assert warning.startswith("Warning: r_hat above 1.01, n_eff below 400 or nan")
+        assert warning.startswith("Warning: r_hat > 1.01, n_eff < 400 or nan")
     assert "cap of 1023 steps: 25 %" in printed(capsys, at_cap=1000)
 
 
@@ -190,8 +190,9 @@ def test_many_draws_far_from_0_are_summed_in_float64(capsys):
 def test_the_advice_works_at_the_command_line_and_in_a_readers_own_code(capsys):
     out = printed(capsys, chains=1, draws=50, diverging=50)
     arguments = inspect.signature(bnn.run_inference).parameters
+    assert "raise --num-warmup and -n." in out  # -n is --num-samples
     flags = set(re.findall(r"--([\w-]+)", out))
-    assert flags == {"num-chains", "num-samples"}
+    assert flags == {"num-chains", "num-warmup"}
     assert {flag.replace("-", "_") for flag in flags} <= {*arguments}
     assert flags <= {flag.replace("_", "-") for flag in vars(bnn.parse_args([]))}
     (argument,) = set(re.findall(r"(\w+)=", out))  # where there is no flag

@@ -2,36 +2,20 @@
 
 import os
 import pty
-import re
-import select
 import signal
-import subprocess
 import sys
 import termios
 import time
-from unittest import mock
 
 import pytest
-from conftest import ROOT, SMOKE
+from conftest import ROOT, SCRIPT, SMOKE, a_users_environment
 from jupyter_client.manager import start_new_kernel
-from test_command_line import rows
+from pexpect.fdpexpect import fdspawn
+from test_command_line import EARLIER, assert_is_bad_input, rows
 
-SCRIPT = str(ROOT / "bnn.py")
 FEW = ["-n", "8", "--num-warmup", "4", "--num-data", "7"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def share_what_is_compiled(warm_cache):
-    """Runs of the same size take the programs of earlier ones."""
-    with mock.patch.dict(os.environ, warm_cache):
-        yield
-
-
-def a_users_environment(**changes):
-    """Without what the tests set, and without NumPyro's reasons to hide its bar."""
-    hidden = ["XLA_FLAGS", "MPLBACKEND", "CI", "PYTEST_XDIST_WORKER"]
-    clean = {k: v for k, v in os.environ.items() if k not in hidden}
-    return {**clean, "PYTHONPATH": str(ROOT), **changes}
+LONG = ["-n", "10000"]  # a minute; the bar's first words come after 550 draws
+USERS_BACKEND = {"MPLBACKEND": ""}  # none is set
 
 
 # A notebook
@@ -40,37 +24,36 @@ def a_users_environment(**changes):
 class Notebook:
     """A real kernel, one cell at a time."""
 
-    def __init__(self, folder, env):
+    def __init__(self, folder):
+        env = {**a_users_environment(), "PYTHONPATH": str(ROOT)}
+        # a background job ignores SIGINT, and so do its children: a kernel must not
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.manager, self.client = start_new_kernel(cwd=folder, env=env)
+        signal.signal(signal.SIGINT, before)
 
     def cell(self, code, interrupt_at=None):
         """Run a cell; return what it prints. Interrupt it when it prints some text."""
-        sent, printed = self.client.execute(code), ""
-        while True:
-            message = self.client.get_iopub_msg(timeout=120)
+        printed, interrupt = "", bool(interrupt_at)
+
+        def hear(message):
+            nonlocal printed, interrupt
             content = message["content"]
-            if message["parent_header"].get("msg_id") != sent:
-                continue
-            if message["msg_type"] == "stream":
-                printed += content["text"]
-            elif message["msg_type"] == "display_data":
-                printed += "".join(f"<{kind}>" for kind in content["data"])
-            elif message["msg_type"] == "error":
+            printed += content.get("text", "")
+            printed += "".join(f"<{kind}>" for kind in content.get("data", ()))
+            if message["msg_type"] == "error":
                 printed += f"{content['ename']}: {content['evalue']}"
-            elif content.get("execution_state") == "idle":
-                return printed
-            if interrupt_at and interrupt_at in printed:
+            if interrupt and interrupt_at in printed:
                 self.manager.interrupt_kernel()
-                interrupt_at = None
+                interrupt = False
+
+        self.client.execute_interactive(code, output_hook=hear, timeout=120)
+        return printed
 
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
     """One kernel for all tests: each is a cell that must leave it as it was."""
-    # a background job ignores SIGINT, and so do its children: a kernel's own does not
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    notebook = Notebook(tmp_path_factory.mktemp("notebook"), a_users_environment())
-    signal.signal(signal.SIGINT, before)
+    notebook = Notebook(tmp_path_factory.mktemp("notebook"))
     notebook.cell("import os, signal, sys, matplotlib, numpy as np\nkept = 42")
     # jax draws a random number as it is imported, a notebook's first figure sets a mode
     notebook.cell("import jax, matplotlib.pyplot as plt\nplt.close(plt.figure())")
@@ -88,9 +71,7 @@ def state():
 
 
 @pytest.mark.parametrize("magic", ["%run", "%run -i"])
-def test_a_run_in_a_notebook_reads_its_flags_shows_bar_table_and_picture(
-    notebook, magic
-):
+def test_run_in_a_notebook_shows_bar_table_and_picture(notebook, magic):
     notebook.cell(STATE + "\nbefore = state()")
     printed = notebook.cell(f"{magic} {SCRIPT} {' '.join(FEW)}")
     for part in ["4 + 8 draws each", "12/12", "acc. prob", "<image/png>"]:
@@ -99,28 +80,27 @@ def test_a_run_in_a_notebook_reads_its_flags_shows_bar_table_and_picture(
     assert notebook.cell("print(state() == before, kept)") == "True 42\n"
 
 
-def test_main_in_a_notebook_shows_the_bar_and_does_not_read_jupyters_flags(notebook):
+def test_main_in_a_notebook_shows_the_bar_and_ignores_the_kernels_flag(notebook):
     printed = notebook.cell(f"import bnn\nbnn.main({FEW})")
     assert "12/12" in printed and "<image/png>" in printed
-    assert notebook.cell("bnn.parse_args = lambda argv: 1 / len(argv)\nbnn.main()") == (
-        "ZeroDivisionError: division by zero"
-    )
+    assert notebook.cell("print(sys.argv[1])") == "-f\n"
+    printed = notebook.cell("bnn.get_data = lambda N: 1 / 0\nbnn.main()")
+    assert printed == "ZeroDivisionError: division by zero"  # so -f was no bad flag
     notebook.cell("del sys.modules['bnn']")
 
 
 def test_a_cell_respects_the_flags_that_are_set_in_it(notebook):
-    code = (
-        f"argv, sys.argv = sys.argv, ['bnn.py', *{FEW}]\nexec(open({SCRIPT!r}).read())"
-    )
-    assert "4 + 8 draws each" in notebook.cell(code)
+    notebook.cell(f"argv, sys.argv = sys.argv, ['bnn.py', *{FEW}]")
+    printed = notebook.cell(f"exec(open({str(SCRIPT)!r}).read())")
+    assert "4 + 8 draws each" in printed
     notebook.cell("sys.argv = argv")
 
 
 @pytest.mark.parametrize(
-    "call", ["%run {} -n 300000", "import bnn\nbnn.main(['-n300000'])"]
+    "call", [f"%run {SCRIPT} {' '.join(LONG)}", f"import bnn\nbnn.main({LONG})"]
 )
 def test_interrupt_ends_the_work_and_not_the_kernel(notebook, call):
-    printed = notebook.cell(call.format(SCRIPT), interrupt_at="1023 steps")
+    printed = notebook.cell(call, interrupt_at="1023 steps")
     assert printed.endswith("KeyboardInterrupt: ")
     start = time.monotonic()
     cell = "import jax.numpy as jnp\nprint(jnp.ones(3).sum(), kept)"
@@ -133,100 +113,81 @@ def test_bad_flags_in_a_notebook_cost_nothing(notebook):
     assert notebook.cell("print(kept)") == "42\n"
 
 
-def test_a_closed_pipe_is_an_error_in_a_notebook_as_before(notebook):
-    write = "r, w = os.pipe()\nos.close(r)\nos.write(w, b'x')"
-    assert "BrokenPipeError" in notebook.cell(write)
-    assert notebook.cell("print(kept)") == "42\n"
-
-
-# Prompts, in a pseudo-terminal
-
-
-class Terminal:
-    """A program in a pseudo-terminal: what is typed, what is seen."""
-
-    def __init__(self, *command, cwd, **env):
-        parent, child = pty.openpty()
-        termios.tcsetwinsize(child, (24, 100))
-        restore = ["env", "--default-signal=INT"]  # a background job ignores it
-        env = a_users_environment(TERM="dumb", **env)
-        self.process = subprocess.Popen(
-            [*restore, *command],
-            cwd=cwd,
-            env=env,
-            start_new_session=True,
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, 0x540E, 0),  # TIOCSCTTY
-            stdin=child,
-            stdout=child,
-            stderr=child,
-        )
-        os.close(child)
-        self.screen, self.parent = b"", parent
-
-    def wait_for(self, text):
-        """Read on until the text is seen; return what came before it."""
-        while text not in self.screen:
-            ready, _, _ = select.select([self.parent], [], [], 60)
-            assert ready, self.screen
-            self.screen += os.read(self.parent, 4096)
-        seen, _, self.screen = self.screen.partition(text)
-        return seen
-
-    def type(self, text):
-        os.write(self.parent, text)
-
-    def press_ctrl_c(self):
-        """Alone: what is typed just before or after it is thrown away."""
-        time.sleep(1)
-        self.type(b"\x03")
-        time.sleep(1)
+# A terminal
 
 
 @pytest.fixture
-def terminal(tmp_path):
-    """Return a function that starts a program in a pseudo-terminal."""
-    opened = []
+def terminal(run_script):
+    """Return a function that starts Python in a pseudo-terminal: screen, process."""
 
-    def start(*command, **env):
-        opened.append(Terminal(*command, cwd=tmp_path, **env))
-        return opened[-1]
+    def start(*flags, **env):
+        parent, child = pty.openpty()
+        termios.tcsetwinsize(child, (24, 100))
+        process = run_script(
+            *flags,
+            script=(),
+            # a session of its own; a background job ignores SIGINT
+            launcher=["setsid", "--ctty", "env", "--default-signal=INT"],
+            env={**USERS_BACKEND, "TERM": "dumb", **env},
+            **dict.fromkeys(["stdin", "stdout", "stderr"], child),
+            wait=False,
+        )
+        os.close(child)
+        return fdspawn(parent, timeout=120), process
 
-    yield start
-    for each in opened:
-        each.process.kill()
-        each.process.wait()
+    return start
+
+
+def press_ctrl_c(screen):
+    """Alone: what is typed just before or after it is thrown away."""
+    time.sleep(1)
+    screen.send("\x03")
+    time.sleep(1)
 
 
 def test_ctrl_c_at_the_prompt_after_a_run_does_not_end_ipython(terminal):
-    ipython = terminal(sys.executable, "-m", "IPython", "--simple-prompt")
-    ipython.wait_for(b"In [1]:")
+    screen, _ = terminal("-m", "IPython", "--simple-prompt")
+    screen.expect_exact("In [1]:")
     names = "signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE)"
-    ipython.type(f"import signal; before = {names}\n".encode())
-    ipython.wait_for(b"In [2]:")
-    ipython.type(f"%run {SCRIPT} {' '.join(FEW)}\n".encode())
-    assert b"12/12" in ipython.wait_for(b"What has to converge")
-    ipython.wait_for(b"In [3]:")
-    ipython.press_ctrl_c()
-    ipython.type(f"print('same', before == ({names}))\n".encode())
-    ipython.wait_for(b"same True")
+    screen.sendline(f"import signal; before = {names}")
+    screen.expect_exact("In [2]:")
+    screen.sendline(f"%run {SCRIPT} {' '.join(FEW)}")
+    screen.expect_exact("What has to converge")
+    assert b"12/12" in screen.before
+    screen.expect_exact("In [3]:")
+    press_ctrl_c(screen)
+    screen.sendline(f"print('same', before == ({names}))")
+    screen.expect_exact("same True")
 
 
 def test_ctrl_c_at_the_prompt_that_follows_the_script_does_not_end_it(terminal):
-    python = terminal(sys.executable, "-i", SCRIPT, *FEW, PYTHON_BASIC_REPL="1")
-    python.wait_for(b"What has to converge")
-    python.wait_for(b">>> ")
-    python.press_ctrl_c()
-    python.type(b"print('alive', 6 * 7)\n")
-    python.wait_for(b"alive 42")
+    screen, _ = terminal("-i", SCRIPT, *FEW, PYTHON_BASIC_REPL="1")
+    screen.expect_exact("What has to converge")
+    assert b"12/12" in screen.before and b"acc. prob" in screen.before
+    screen.expect_exact(">>> ")
+    press_ctrl_c(screen)
+    screen.sendline("print('alive', 6 * 7)")
+    screen.expect_exact("alive 42")
 
 
 def test_ctrl_c_in_a_terminal_ends_the_script_at_once(terminal, tmp_path):
-    (tmp_path / "bnn_plot.pdf").write_bytes(b"earlier")
-    python = terminal(sys.executable, SCRIPT, "-n", "300000")
-    python.wait_for(b"1023 steps")
-    python.press_ctrl_c()
-    assert python.process.wait(timeout=20) == -signal.SIGINT  # 130 in a shell
-    assert (tmp_path / "bnn_plot.pdf").read_bytes() == b"earlier"
+    (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
+    screen, process = terminal(SCRIPT, *LONG)
+    screen.expect_exact("1023 steps")
+    screen.send("\x03")
+    assert process.wait(timeout=20) == -signal.SIGINT  # 130 in a shell
+    assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
+
+
+def test_a_gallery_built_in_a_terminal_gets_the_flags_and_no_bar(terminal, tmp_path):
+    # without a file, as a gallery runs it
+    code = f"exec(open({str(SCRIPT)!r}).read())"
+    screen, process = terminal("-c", code, *FEW, "-o", "gallery.png")
+    screen.expect_exact("What has to converge")
+    assert b"4 + 8 draws" in screen.before
+    assert b"12/12" not in screen.before and b"acc. prob" not in screen.before
+    assert process.wait(timeout=60) == 0
+    assert (tmp_path / "gallery.png").exists()
 
 
 # Programs that run the script, and other ways to start it
@@ -236,64 +197,35 @@ import os, runpy, signal, sys, threading, warnings, matplotlib, jax
 def state():
     signals = [signal.getsignal(s) for s in signal.Signals]
     return signals, dict(os.environ), os.getcwd(), sys.argv, dict(matplotlib.rcParams)
-before = state()
 def run():
     runpy.run_path(sys.argv[0], run_name="__main__")
     print("finished")
-where, sys.argv = sys.argv[1], sys.argv[2:]
+sys.argv = sys.argv[1:]
 before = state()
-if where == "thread":
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-else:
-    run()
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+assert state() == before
+run()
 assert state() == before
 """
 
 
-def started(*command, cwd, stdin=None, **env):
-    """The result of a program that is started from a shell."""
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=cwd,
-        env=a_users_environment(**env),
-        stdin=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-@pytest.mark.parametrize("where", ["main", "thread"])
-def test_a_program_that_runs_it_gets_its_signals_and_all_else_back(tmp_path, where):
-    result = started("-c", AS_A_GUEST, where, SCRIPT, *SMOKE, cwd=tmp_path)
+def test_a_program_that_runs_it_gets_its_signals_and_all_else_back(run_script):
+    flags = ["-c", AS_A_GUEST]
+    result = run_script(*SMOKE, python_flags=flags, env=USERS_BACKEND)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "10 + 10 draws" in result.stdout and "finished" in result.stdout
+    for part in ["10 + 10 draws", "finished"]:
+        assert result.stdout.count(part) == 2  # in a thread, and in the main one
 
 
-def test_flags_count_where_the_script_comes_from_stdin_or_exec(tmp_path):
+def test_flags_count_where_the_script_comes_from_stdin(run_script, tmp_path):
     with open(SCRIPT) as script:
-        result = started("-", *FEW, "-o", "r.png", cwd=tmp_path, stdin=script)
+        result = run_script(*FEW, "-o", "r.png", script=["-"], stdin=script)
     assert "4 + 8 draws" in result.stdout and (tmp_path / "r.png").exists()
-    code = f"exec(open({SCRIPT!r}).read())"
-    result = started("-c", code, *FEW, "-o", "e.png", cwd=tmp_path)
-    assert "4 + 8 draws" in result.stdout and (tmp_path / "e.png").exists()
 
 
-@pytest.mark.parametrize(
-    "backend", ["module://backend_interagg", "cairo", "TkAgg", "module://no.such"]
-)
-def test_a_backend_that_cannot_be_loaded_costs_nothing(tmp_path, backend):
-    result = started(SCRIPT, *SMOKE, cwd=tmp_path, MPLBACKEND=backend, DISPLAY="")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert (tmp_path / "bnn_plot.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_the_table_is_printed_where_the_picture_fails(tmp_path):
+def test_a_picture_that_lacks_latex_is_told_before_any_work(run_script, tmp_path):
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     no_latex = os.path.dirname(sys.executable)
-    result = started(SCRIPT, *SMOKE, cwd=tmp_path, PATH=no_latex)
-    assert result.returncode == 1 and "latex" in result.stderr
-    assert len(rows(result.stdout)) == 46
-    assert re.search("Number of divergences", result.stdout)
+    assert "latex" in assert_is_bad_input(run_script(env={"PATH": no_latex}))

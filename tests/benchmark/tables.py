@@ -1,21 +1,77 @@
-"""The tables of RESULTS.md: a function measures each, its docstring is the text."""
+"""The tables of RESULTS.md: a function measures each part of the plan.
+
+What is measured runs in processes of its own, without the user's XLA and JAX flags.
+"""
 
 import itertools
-import tempfile
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from statistics import fmean, median
+from tempfile import TemporaryDirectory
 
-from processes import RATES, SCRIPTS, call, whole_run
 from tabulate import tabulate
+
+HERE = pathlib.Path(__file__).parent
+SCRIPTS = {"textbook": HERE / "textbook.py", "ours": HERE.parents[1] / "bnn.py"}
+RATES = ["f", "prec_obs"]  # of n_eff, per second
+PATHS = [str(HERE.parents[1]), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k[:4] not in ("XLA_", "JAX_")}
+ENVIRONMENT |= {"PYTHONPATH": os.pathsep.join(PATHS), "MPLBACKEND": "agg"}
+ENVIRONMENT["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # where there is one
+IN_LOOPS = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
+
+
+def process(command, **environment):
+    """What a process in an empty folder prints, its seconds and its peak MiB."""
+    print(time.strftime("%X"), *command[1:], environment, file=sys.stderr, flush=True)
+    settings = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    settings["env"] = ENVIRONMENT | environment
+    with TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, cwd=folder, **settings)  # without a terminal
+        printed = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{command} ended with {child.returncode}: {printed}")
+    return printed, seconds, usage.ru_maxrss / 1024  # Linux counts KiB
+
+
+def call(python, function, *arguments, **environment):
+    """What a function of this folder returns, called in a process of its own."""
+    module = f"benchmark.{function.split('.')[0]}"
+    result = f"json.dumps(benchmark.{function}{arguments}, default=float)"
+    code = f"import json, {module}; print('\\nfound', {result})"
+    printed = process([python, "-c", code], **environment)[0]
+    found = re.search("^found (.*)", printed, re.M)[1]
+    print(time.strftime("%X"), function, *arguments, found, file=sys.stderr, flush=True)
+    return json.loads(found)
+
+
+def whole_run(python, which, num_warmup, draws, chains, *flags, **environment):
+    """Seconds and peak MiB of a whole run, n_eff per second of sampling."""
+    sizes = ["--num-warmup", num_warmup, "--num-samples", draws, "--num-chains", chains]
+    command = [str(word) for word in [python, SCRIPTS[which], *sizes, *flags]]
+    printed, seconds, memory = process(command, **environment)
+    sampling = float(re.search(r"elapsed time: ([\d.]+)", printed)[1])
+    n_eff = dict(re.findall(r"^ *(f|prec_obs) +\S+ +(-?\d+|nan)$", printed, re.M))
+    # n_eff of a few draws is perhaps 0 or nan
+    rates = {name: (float(n_eff[name]) or float("nan")) / sampling for name in RATES}
+    return {"seconds": seconds, "MiB": memory, **rates}
 
 
 def runs(python, plan):
-    """Whole runs
-
-    1000 + 2000 draws, up to 4 seeds; `f` and `prec_obs` are `n_eff` per second of the
-    printed `MCMC elapsed time`, warm-up and compilation included.
-    """
+    """Whole runs of both forms."""
     rows = []
-    with tempfile.TemporaryDirectory() as cache:  # warm for the same settings again
+    with TemporaryDirectory() as cache:  # warm for the same settings again
         for what, (*settings, seeds, keys) in plan.items():
             found = {which: [] for which in SCRIPTS}
             for seed, which in itertools.product(range(seeds), SCRIPTS):
@@ -25,120 +81,96 @@ def runs(python, plan):
             for key in keys:
                 average = fmean if key in RATES else median
                 row = {which: average(x[key] for x in found[which]) for which in found}
-                for which in ["ours", "--marginalize"]:
-                    row[f"{which} / textbook"] = row[which] / row["textbook"]
+                row["ours / textbook"] = row["ours"] / row["textbook"]
                 rows.append({"": f"{what}, {key}", **row})
     return markdown(rows)
 
 
 def peers(python, plan):
-    """Peers
+    """n_eff per second of BlackJAX, which is measured where it is installed."""
+    draws = plan["draws"]
+    if "blackjax" not in call(python, "loops.about")["on"]:
+        return "Not measured here, as it is not installed."
+    ours, theirs = [], []
+    for seed in range(plan["seeds"]):
+        ours.append(whole_run(python, "ours", *draws, 1, "--seed", seed))
+        theirs.append(call(python, "loops.blackjax_rates", seed, *draws))
+    return markdown(
+        {"": name} | {key: fmean(x[key] for x in rates) for key in RATES}
+        for name, rates in {"ours": ours, "BlackJAX": theirs}.items()
+    )
 
-    `n_eff` per second with 1000 + 2000 draws, warm-up and compilation included. Each
-    peer has its own natural formulation: PyMC and nutpie a PyMC model with rows for
-    data; BlackJAX a log density in plain JAX, written by hand, with rows for data,
-    matrix products and `log(prec_obs)`. PyMC 6 samples by nutpie where it is there.
-    """
-    *draws, seeds, names = plan
-    found = {name: [] for name in ["ours", *names]}
-    for seed in range(seeds):
-        found["ours"].append(whole_run(python, "ours", *draws, 1, "--seed", seed))
-        for name in names:
-            rates = call(python, "peers.n_eff_a_second", name, seed, *draws)
-            found[name].append(rates)
-    rows = [{"": name} for name in found]
-    for row, rates in zip(rows, found.values(), strict=True):
-        row |= {key: fmean(x[key] for x in rates) for key in RATES}
-    return markdown(rows)
+
+def tricks(python, plan):
+    """Whole runs without one of the tricks for speed."""
+
+    def run(change, xla_flags):
+        code = f"import bnn\n{change}\nbnn.main({plan['flags']})"
+        return process([python, "-c", code], XLA_FLAGS=xla_flags)[1]
+
+    ways = {name: partial(run, *trick) for name, trick in plan["ways"].items()}
+    found = medians(ways, plan["repeats"])
+    base = next(iter(found.values()))
+    return markdown({"": k, "seconds": x, "ratio": x / base} for k, x in found.items())
 
 
 def layers(python, plan):
-    """A layer: the sum of products, or `@`?
-
-    Microseconds a leapfrog step, with one way in every layer, and with `bnn.linear`,
-    which chooses.
-    """
-    rows = [{"data": N, "units": D_H} for N, D_H in plan]
-    for row, size in zip(rows, plan, strict=True):
-        for way in ["textbook", "@", "sum", "ours"]:
-            row[way] = call(python, "loops.sampling", way, *size, 100, 100)["step"]
-    return markdown(rows)
-
-
-def marginalize(python, plan):
-    """For which sizes does `--marginalize` pay?
-
-    Seconds to compile NUTS, ahead of time, and to sample with 3 seeds: warm-up, draws
-    and, with `--marginalize`, their `w3`; then microseconds a leapfrog step and, of
-    these, what `w3_posterior` takes. The second table has `n_eff` per second of
-    sampling and, *first*, of compilation and sampling.
-    """
-    costs, gains = [], []
-    for (N, D_H), draws in plan.items():
-        ours, theirs = (
-            call(python, "loops.sampling", which, N, D_H, *draws)
-            for which in ["ours", "--marginalize"]
-        )
-        cost = {"data": N, "units": D_H, "draws": "{} + {}".format(*draws)}
-        gain = dict(cost)
-        for key, value in ours.items():
-            row = cost if key in ["compilation", "sampling", "step"] else gain
-            row |= {f"{key}, ours": value, f"{key}, --marginalize": theirs[key]}
-            row[f"{key}, ratio"] = theirs[key] / value
-        costs.append(cost | {"w3_posterior": theirs["w3_posterior"]})
-        gains.append(gain)
-    return markdown(costs) + "\n\n" + markdown(gains)
+    """A step on a CPU core with each way to compute a layer."""
+    step = partial(call, python, "loops.step", "cpu")
+    return markdown(
+        {"data": N, "units": D_H}
+        | {way: step(way, N, D_H, 1)["us"] for way in plan["ways"]}
+        for N, D_H in plan["sizes"]
+    )
 
 
 def devices(python, plan):
-    """Chains that share host devices
-
-    Seconds of whole runs with 100 + 100 draws, where the user's
-    `XLA_FLAGS=--xla_force_host_platform_device_count=` says how many devices there are.
-    """
+    """Inference where chains share devices."""
+    measure = partial(call, python, "loops.inference", JAX_PLATFORMS="cpu")
     rows = []
-    for (*settings, repeats), many in plan.items():
-        seconds = {many: [], 1: []}
-        for count in [many, 1] * repeats:
-            flags = f"--xla_force_host_platform_device_count={count}"
-            run = whole_run(python, "ours", *settings, XLA_FLAGS=flags)
-            seconds[count].append(run["seconds"])
-        row = {"chains": settings[2], "devices": many}
-        row |= {"seconds": median(seconds[many]), "on one device": median(seconds[1])}
-        rows.append(row | {"ratio": row["seconds"] / row["on one device"]})
+    for *sizes, many in plan["rows"]:
+        count = {"all": many, "one": 1, "": 0}
+        ways = {
+            name: partial(measure, count[which], method, *sizes)
+            for name, (which, method) in plan["ways"].items()
+        }
+        row = {"chains": sizes[2], "draws": "{} + {}".format(*sizes), "devices": many}
+        rows.append(row | medians(ways, plan["repeats"]))
     return markdown(rows)
-
-
-def predictions(python, plan):
-    """Memory of predictions
-
-    MiB that `bnn.for_all_draws` takes at its peak, above those of the predictions.
-    """
-    row = {"draws": plan[0], "points": plan[1]}
-    return markdown([row | call(python, "loops.prediction_memory", *plan)])
 
 
 def gpu(python, plan):
-    """A GPU
+    """A step on a CPU core, then on a GPU, where there is one."""
+    device, run, rows = plan["device"], plan["run"], plan["rows"]
+    sizes = dict.fromkeys((N, D_H) for form, N, D_H, _ in rows if form == "ours")
+    tables = layers(python, {"ways": ["ours"], "sizes": sizes})
+    if device == "gpu" and not call(python, "loops.about")["gpu"]:
+        return f"{tables}\n\nGPU: not measured here, as JAX finds none."
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # by processes at a time
+    measure = partial(call, python, "loops.step", device, **shared)
+    with ThreadPoolExecutor(16) as pool:  # they compile side by side, then take turns
+        by_default = pool.map(lambda row: measure(*row), rows)
+        in_loops = pool.map(lambda row: measure(*row, XLA_FLAGS=IN_LOOPS), rows)
+        tables += "\n\n" + markdown(
+            dict(zip(["form", "data", "units", "chains"], row, strict=True))
+            | {"us": plain["us"], "us, in loops": other["us"], "GiB": plain["GiB"]}
+            for row, plain, other in zip(rows, by_default, in_loops, strict=True)
+        )
+    seconds = whole_run(python, "ours", *run, "--device", device)["seconds"]
+    line = "`--num-warmup {} --num-samples {} --num-chains {} --device".format(*run)
+    return f"{tables}\n\nThe whole line, {line} {device}`: {seconds:.0f} s."
 
-    Seconds of whole first runs with 50 + 50 draws; on the GPU, chains draw in step.
-    """
-    rows = [{"chains": settings[2]} for settings in plan]
-    for row, settings in zip(rows, plan, strict=True):
-        for device, scripts in {
-            "gpu": SCRIPTS,
-            "cpu": ["ours", "--marginalize"],
-        }.items():
-            for which in scripts:
-                run = whole_run(python, which, *settings, "--device", device)
-                row[f"{which}, {device}"] = run["seconds"]
-    return markdown(rows)
+
+def medians(ways, repeats):
+    """The median of what each way returns; the ways take turns."""
+    found = {name: [] for name in ways}
+    for name in [*ways] * repeats:
+        found[name].append(ways[name]())
+    return {name: median(values) for name, values in found.items()}
 
 
 def markdown(rows):
     """A table in Markdown, with three digits: 1040 rather than 1.04e+03."""
-    cells = [
-        [f"{float(f'{x:.3g}'):g}" if isinstance(x, float) else x for x in row.values()]
-        for row in rows
-    ]
-    return tabulate(cells, list(rows[0]), "github", disable_numparse=True)
+    short = lambda x: f"{float(f'{x:.3g}'):g}" if isinstance(x, float) else x  # noqa: E731
+    rows = [{name: short(x) for name, x in row.items()} for row in rows]
+    return tabulate(rows, "keys", "github", disable_numparse=True)

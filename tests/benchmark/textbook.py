@@ -56,22 +56,14 @@ def main():
     parser = argparse.ArgumentParser()
     for flag in ["num-warmup", "num-samples", "num-chains", "seed"]:
         parser.add_argument(f"--{flag}", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    if args.device == "cpu":
-        numpyro.set_platform("cpu")
+    numpyro.set_platform("cpu")
     numpyro.set_host_device_count(args.num_chains)
     X, Y, X_test = textbook_data(100)
     key, key_predict = jax.random.split(jax.random.PRNGKey(args.seed))
     start = time.time()
-    mcmc = MCMC(
-        NUTS(textbook_model),
-        num_warmup=args.num_warmup,
-        num_samples=args.num_samples,
-        num_chains=args.num_chains,
-        chain_method="parallel" if args.device == "cpu" else "vectorized",
-        progress_bar=False,
-    )
+    sizes = {name: value for name, value in vars(args).items() if name != "seed"}
+    mcmc = MCMC(NUTS(textbook_model), **sizes, progress_bar=False)
     mcmc.run(key, X, Y, 5)
     jax.block_until_ready(mcmc.get_samples())
     print("\nMCMC elapsed time:", time.time() - start)
