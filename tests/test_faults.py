@@ -155,10 +155,3 @@ def test_a_large_network_finishes_within_2_gib(run_script):
     # the rows of the weights, which are to be looked past, are left out
     assert [row[0] for row in rows(result.stdout)] == ["prec_obs"]
     assert "rows of 40800 weights are left out" in result.stdout
-
-
-def test_64_chains_finish(run_script):
-    result = run_script(*SMOKE, "--num-chains", 64)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "64 chain(s) on 64 of 64 device(s)" in result.stdout
-    assert len(rows(result.stdout)) == 46
