@@ -54,10 +54,11 @@ from numpyro.infer import MCMC, NUTS
 #    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
 #
 # More units make f wilder: their number is a choice of prior, too. In NumPyro,
-# ``sample`` names an unknown and its prior. NUTS, below, runs the model with values
-# that it tries: then ``sample`` draws nothing, but returns the value and adds its log
-# density to a sum. With ``obs`` the value is known: data. The sum, the log of prior
-# times likelihood, and its gradient are all that NUTS needs.
+# ``sample`` names an unknown and its prior. By itself it draws from that; under NUTS,
+# below, it returns a value that NUTS tries, and adds its log density to a sum. With
+# ``obs`` the value is known: data. The sum, the log of prior times likelihood, and its
+# gradient are all that NUTS needs (it moves log prec_obs, and NumPyro adds a term for
+# that).
 def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
@@ -70,7 +71,7 @@ def model(X, Y, D_H):
     w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     w3 = numpyro.sample("w3", dist.Normal(np.zeros((D_H, 1)), 1.0))  # (D_H, 1)
-    # the network, transposed: computers are faster with the many data on the last axis
+    # the network, transposed: on a CPU, XLA is faster with the data on the last axis
     z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N)
     z2 = jnp.tanh(linear(w2, z1))  # (D_H, N)
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1), the output without noise
@@ -111,18 +112,19 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # %%
 # Inference
 # ---------
-# No formula averages over the posterior; a mean of draws from it comes close. A draw is
-# a value for every unknown, 46 numbers: a point in 46 dimensions. To NUTS, the
-# No-U-Turn Sampler, the posterior is a landscape there, lowest where it is most
-# probable. It pushes the point in a random direction and lets it roll, in *leapfrog
-# steps*, until the path turns back, gets inaccurate (*diverges*) or has 1023 steps. A
-# point of it, chosen at random, is the next draw: the draws form a *chain*, and several
-# chains are independent. In a *warm-up*, thrown away, NUTS tunes its steps.
+# A prediction is an average over the posterior. No formula gives it, but a mean of
+# draws comes close. A draw is a value for every unknown, with 5 units a layer 46
+# numbers: a point in 46 dimensions. To NUTS, the No-U-Turn Sampler, the posterior is a
+# landscape there, lowest where it is most probable. It pushes the point in a random
+# direction and lets it roll, both ways, in *leapfrog steps*, until the path turns back,
+# gets inaccurate (*diverges*) or has 1023 steps. The next draw is a point of the path,
+# chosen at random by its probability. The draws form a *chain*; several chains are
+# independent. In a *warm-up*, thrown away, NUTS tunes its steps.
 def check_data(X, Y):
     """Return X (N, D_X) and Y (N, ...) as arrays, and print signs of a useless fit.
 
-    Whole numbers and booleans in Y stay such: labels, counts, of any scale. ValueError
-    that names an array of another shape, or with masked or infinite numbers, or NaN."""
+    Whole numbers and booleans in Y are taken for labels or counts, of any scale. The
+    ValueError for another shape, masked values, infinity or NaN names the array."""
     arrays = {"X": X, "Y": Y}
     for name, values in arrays.items():
         try:
@@ -152,11 +154,12 @@ def run_inference(
     """Sample ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC object.
 
     Its ``get_samples()`` holds each unknown and f, (S, ...), S = num_chains *
-    num_samples. ``jax.random.key(0)`` is an rng_key; a larger target_accept_prob gives
-    smaller, more accurate steps. Call ``use_device`` first. ValueError as from
-    ``check_data``, RuntimeError without a finite density."""
+    num_samples. ``jax.random.key(0)`` is an rng_key; a larger target_accept_prob means
+    smaller, more accurate steps. Call ``use_device`` first. Chains that share a device
+    on a CPU have no bar. ValueError as from ``check_data``, RuntimeError without a
+    finite density."""
     X, Y = check_data(X, Y)
-    # which device computes which chain changes only the speed: skip these lines
+    # which device computes which chain is a matter of speed: skip to ``kernel``
     devices, on_cpu = jax.local_devices(), jax.default_backend() == "cpu"
     used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
     if used == num_chains:
@@ -169,7 +172,7 @@ def run_inference(
     print(f"NUTS on {jax.default_backend()}: {num_chains} chain(s) on {on}", flush=True)
     if not on_cpu and isinstance(D_H, int) and num_chains * len(X) * D_H < 500_000:
         print("Note: a step takes ~0.1 ms here, a CPU is faster; chains cost little.")
-    kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)
+    kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)  # NUTS, faster
     sizes = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
     bar = progress_bar and isinstance(chain_method, str)
     mcmc = MCMC(kernel, **sizes, chain_method=chain_method, progress_bar=bar)
@@ -183,11 +186,14 @@ def run_inference(
 # Did it converge?
 # ----------------
 # Chains have converged if their draws represent the whole posterior, wherever they
-# started. ``r_hat`` compares the means of the halves of all chains: 1.00 if they are
-# equal. ``n_eff`` is how many independent draws would tell the mean as precisely.
+# started. ``r_hat`` compares the means of the halves of all chains, relative to the
+# spread of the draws: 1.00 if they are equal, as they must be, though that is not
+# enough. ``n_eff`` is how many independent draws would tell the mean as precisely.
 # Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four chains, an
-# ``n_eff`` of at least 400, by stricter forms than NumPyro's, which the package ArviZ
-# has. After a warning take more draws and chains; few draws exceed 1.01 by chance.
+# ``n_eff`` of at least 400, by forms that are stricter than NumPyro's: the package
+# ArviZ has them. After a warning take more draws; if ``r_hat`` stays high, chains are
+# too slow or sit in different regions: do not use them. A nan is a value that never
+# varies.
 #
 # But do not ask the weights. Flip the signs of all weights into and out of a hidden
 # unit (tanh is odd), or swap two units of a layer, and the network computes the same:
@@ -215,7 +221,7 @@ def print_convergence(mcmc):
         at_cap = 100 * np.mean(extra["num_steps"] == 1023)
         print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
     if divergences:
-        print("Note: draws may lack where paths diverge; try target_accept_prob=0.99.")
+        print("Note: paths diverged; draws may be missing: try target_accept_prob=.99.")
     if C == 1:
         print("Note: one chain cannot show what it missed; --num-chains 4 may.")
     if not (np.max(r_hat) <= 1.01 and np.min(n_eff) >= 400):  # true for NaN, too
@@ -232,7 +238,8 @@ def print_convergence(mcmc):
 # each draw has its own, so that no two share their noise.
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw."""
-    # seed gives random numbers, condition fixes unknowns (not f, Y), trace runs it
+    # seed gives random numbers, trace runs the model and records it; condition fixes
+    # only what is sampled: f is computed anew, and a Y in the draw must be left out
     unknowns = {name: value for name, value in draw.items() if name != "Y"}
     at_draw = handlers.condition(handlers.seed(model, rng_key), unknowns)
     trace = handlers.trace(at_draw).get_trace(jnp.asarray(X, float), None, D_H)
@@ -243,9 +250,10 @@ def for_all_draws(function, rng_key, draws):
     """Return ``function(key, draw)`` of all draws, a dict of (C, S, ...), in NumPy."""
     draws = {name: np.asarray(values) for name, values in draws.items()}
     shapes = {values.shape[:2] for values in draws.values()}
-    if len(shapes) != 1 or len(min(shapes)) < 2:
+    if len(shapes) != 1 or len(min(shapes)) < 2:  # all begin with the same (C, S)
         raise ValueError(f"take get_samples(group_by_chain=True): draws are {shapes}")
     keys = jax.random.split(rng_key, shapes.pop())  # (C, S)
+    # each takes one axis off all arrays, in a tuple or a dict: vmap C, map S
     in_batches = partial(jax.lax.map, lambda pair: function(*pair), batch_size=20)
     return jax.device_get(jax.vmap(in_batches)((keys, draws)))
 
@@ -253,8 +261,8 @@ def for_all_draws(function, rng_key, draws):
 # %%
 # The picture
 # -----------
-# At each :math:`x` 90 % of predicted observations ``Y`` fall into the wide band, and 90
-# % of functions ``f`` run through the narrow one, of which fewer stay in it throughout.
+# At each :math:`x` 90 % of the predicted ``Y`` fall into the wide band, and 90 % of the
+# functions ``f`` run through the narrow one; fewer stay in it from end to end.
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     """Plot data, truth (or None) and predictions (C, S, N_test, 1) over column 1 of X.
 
@@ -285,8 +293,8 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # %%
 # Speed and devices
 # -----------------
-# Skip this section and the next: the results are at the end. These pieces do not change
-# the posterior; who copies ``run_inference`` copies all three.
+# Skip this section and the next: the results are at the end. These pieces are for speed
+# (and precision, on a GPU). Copy them and ``check_data`` along with ``run_inference``.
 class CompiledNUTS(NUTS):
     """NUTS with a compiled start: with one chain, a first run takes 3 to 5 s less.
 
@@ -312,13 +320,13 @@ def use_device(device, num_chains):
     """Choose "cpu", "gpu" or "tpu" for JAX, before it first computes in this process.
 
     All JAX code of the process gets ``jax_platforms``; on a CPU
-    ``jax_num_cpu_devices``, one a chain, and two flags of XLA, JAX's compiler, unless
-    JAX has started; elsewhere ``jax_default_matmul_precision``. RuntimeError if JAX is
-    on another device."""
+    ``jax_num_cpu_devices``, one a chain up to 1024, and two flags of XLA, JAX's
+    compiler, unless JAX has started; elsewhere ``jax_default_matmul_precision``.
+    RuntimeError if JAX is on another device."""
     platforms, user_flags = jax.config.jax_platforms, os.environ.get("XLA_FLAGS", "")
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else None)
     if device == "cpu":
-        # level 1 compiles sooner, to as fast a loop; loops of up to 250 kB in one piece
+        # level 1 compiles sooner, loops run as fast; those of 250 kB in one function
         flags = "--xla_backend_optimization_level=1 --xla_backend_extra_options="
         flags += "xla_cpu_small_while_loop_byte_threshold=250000"
         os.environ["XLA_FLAGS"] = f"{flags} {user_flags}"  # of a flag, the last wins
@@ -331,8 +339,8 @@ def use_device(device, num_chains):
         os.environ.update({"XLA_FLAGS": user_flags} if user_flags else {})
     if backend != device:
         jax.config.update("jax_platforms", platforms)
-        install = '"jax[cuda13]>=0.7.2,<0.13" (NVIDIA) or "jax[tpu]>=0.7.2,<0.13" (TPU)'
-        raise RuntimeError(f"JAX is on {backend}: before it is, pip install {install}")
+        install = 'pip install "jax[cuda13]>=0.7.2,<0.13" or "jax[tpu]>=0.7.2,<0.13"'
+        raise RuntimeError(f"JAX has started on {backend}; others may need {install}")
     if device != "cpu":
         # By default a factor is rounded to 8 or 11 bits there: a log density of -83 584
         # (10 000 data, 50 units) is off by 5, else by 0.001; a step takes 4 % longer.
@@ -406,7 +414,7 @@ def save(fig, path):
 # %%
 # Run it
 # ------
-# First ``pip install numpyro matplotlib``, then ``python bnn.py``, or with ``--help``.
+# ``pip install numpyro matplotlib`` (for versions see line 4), then ``python bnn.py``.
 def main(argv=None):
     """Sample a Bayesian neural network, check the draws, and plot its predictions."""
     args = parse_args(argv)
@@ -431,7 +439,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    # where no other code called this and no prompt follows, the process is its own
+    # for Ctrl-C and windows, in its own process: no code called this, no prompt follows
     if sys._getframe().f_back is None and not sys.flags.inspect:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C stops compiled code
@@ -446,18 +454,21 @@ if __name__ == "__main__":
 #   quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
 # * **Its row prec_obs**: a mean of 18 is noise of :math:`18^{-1/2} = 0.24`. But the
 #   data were made with 0.05, or 0.19 on the scale of the standardised ``Y``, a
-#   precision of 28. The prior, kept as this example is well known, expects shape / rate
-#   = 3, and 100 data do not outweigh it: were f known, they would add 50 to the shape,
-#   but to the rate only half their squared noise, 1.9: 53 / 2.9 = 18. So about 96 % of
-#   new data from this curve, not 90 %, fall into the wide band within the data.
-# * **The second table** is the one to trust, for f at the training inputs: with an
-#   ``r_hat`` of 1.00 and ``n_eff`` far above 400 this run passes. But one chain
-#   compares only its own halves; to see what it missed, run four: ``--num-chains 4``.
+#   precision of 28. The prior, kept because this example is known with it, expects 3,
+#   and 100 data do not outweigh it: were f known, the posterior would be a Gamma again,
+#   of shape 3 + 100 / 2 and rate 1 plus half the sum of squared noise, here 1.9: its
+#   mean is 53 / 2.9 = 18. So the wide band holds about 96 % of new data from this
+#   curve, within the data, and not 90 %.
+# * **The second table** is the one to trust, for f at the training inputs (give
+#   ``f_draws`` to ``numpyro.diagnostics`` for others): with an ``r_hat`` of 1.00 and
+#   ``n_eff`` far above 400 this run passes. But one chain compares only its own halves;
+#   to see what it missed, run four: ``--num-chains 4``.
 # * **A divergence** is a path that the sampler could not follow; draws may be missing
-#   there. Here about 1 % diverged, and no harm shows: in another program, Stan, as many
-#   do, and the posterior is the same by our tests. But it samples by NUTS, too, and
-#   could miss the same. Most paths reach the cap of 1023 steps: that costs time, not
-#   correctness.
+#   there. Here about 1 % diverged, and no harm shows: in Stan, another program, about 1
+#   % did, too, and its posterior agrees with ours, as tests check; but Stan uses NUTS,
+#   too, and both could miss the same part. In a run of yours, see if f is another with
+#   target_accept_prob=0.99 (once that passes). Most paths reach the cap of 1023 steps:
+#   that costs time, not correctness, if the table passes.
 # * **The picture**: beyond the dotted lines the true curve, dashed, leaves the mean and
 #   stays in the bands. Their width there comes more and more from the prior.
 #
@@ -479,25 +490,27 @@ if __name__ == "__main__":
 #      mcmc = bnn.run_inference(bnn.model, keys[0], X, (Y - mean) / sd, 5, num_chains=4)
 #      bnn.print_convergence(mcmc)
 #      draws = mcmc.get_samples(group_by_chain=True)
-#      np.savez("draws.npz", **draws)  # np.load gives them back, for more predictions,
-#      np.savez("scale.npz", m=m, s=s, mean=mean, sd=sd)  # which need the scale, too
+#      np.savez("draws.npz", **draws)  # to predict later you need both files
+#      np.savez("scale.npz", m=m, s=s, mean=mean, sd=sd)
 #      at_new = lambda key, draw: bnn.predict(bnn.model, key, draw, X_new, 5)
 #      f, Y_new = (mean + sd * a for a in bnn.for_all_draws(at_new, keys[1], draws))
-# * *Several inputs*: ``plot`` shows column 1; predict along it, the others held fixed.
+# * *Several inputs*: ``bnn.plot(X, Y, X_new, None, f, Y_new)`` shows column 1, the
+#   first input: sort X_new by it, and hold its other columns at 0, their mean; the data
+#   have others, so they may lie outside the bands.
 # * *Classes*: labels Y (N,), whole numbers from 0 to K - 1, neither scaled nor scaled
 #   back. In a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``, check Y for
 #   (N,), and sample it from ``dist.Categorical(logits=f)``; the mean of
 #   ``jax.nn.softmax(f)`` over the draws holds the probabilities. For two classes, 0 and
-#   1, keep ``w3`` and Y (N, 1), and take ``dist.Bernoulli(logits=f).to_event(1)``, as
-#   without ``to_event(1)`` each datum counts N times, and ``jax.nn.sigmoid``.
+#   1, keep ``w3`` and Y (N, 1), and take ``dist.Bernoulli(logits=f).to_event(1)`` and
+#   ``jax.nn.sigmoid``. (Without ``to_event(1)`` each datum would count N times.)
 # * *Other networks*: compute one more layer, with a matrix like ``w2`` of another name.
-#   ``D_H`` may be a pair of widths that ``model`` unpacks. In wide ones divide the
-#   values of ``w2`` and ``w3``, after ``sample``, by the root of their rows (Neal).
+#   ``D_H`` may be a pair of widths that ``model`` unpacks. In wide ones divide ``w2``
+#   by ``len(w2) ** 0.5`` after ``sample``, and ``w3`` likewise (Neal).
 #
 # References
 # ----------
 # * Neal (1996), the classic: https://doi.org/10.1007/978-1-4612-0745-0
 # * Hoffman and Gelman (2014), NUTS: https://jmlr.org/papers/v15/hoffman14a.html
-# * Betancourt (2017), its turning rule and weights: https://arxiv.org/abs/1701.02434
+# * Betancourt (2017), how it turns and chooses: https://arxiv.org/abs/1701.02434
 # * Vehtari et al. (2021), r_hat and n_eff: https://doi.org/10.1214/20-BA1221
 # * Izmailov et al. (2021), posteriors of large BNNs: https://arxiv.org/abs/2104.14421
