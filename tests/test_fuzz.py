@@ -8,32 +8,19 @@ from collections import Counter
 from conftest import SMOKE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_command_line import assert_is_bad_input, message, rows
+from test_command_line import NUMBERS, assert_is_bad_input, message, rows
 
 import bnn
 
-SETTINGS = dict(
-    derandomize=True,  # the same cases in every run
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-FLAGS = {
-    "--num-samples": st.integers(4, 12),
-    "-n": st.integers(4, 12),
-    "--num-warmup": st.integers(0, 10),
-    "--num-chains": st.integers(1, 3),
-    "--num-data": st.integers(2, 9),
-    "--num-hidden": st.integers(1, 4),
-    "--device": st.just("cpu"),
-    "--seed": st.integers(0, 2**32 - 1),
-    "--output": st.sampled_from(["a.png", "b c.svg"]),
-    "-o": st.sampled_from(["a.png", "ä.pdf"]),
-}
+SETTINGS = dict(derandomize=True, database=None, deadline=None)  # always the same cases
+SETTINGS["suppress_health_check"] = list(HealthCheck)
+FLAGS = {flag: st.integers(low, low + 8) for flag, (low, _) in NUMBERS.items()}
+FLAGS |= {"-n": FLAGS["--num-samples"], "--seed": st.integers(0, 2**32 - 1)}
+PICTURES = st.sampled_from(["a.png", "b c.svg", "ä.pdf"])
+FLAGS |= {"--output": PICTURES, "-o": PICTURES, "--device": st.just("cpu")}
 UNKNOWN = ["--num-layers", "--num-sam", "-x", "-", "--", "-n5", "-nn", "--seed="]
 DEVICES = ["cpu", "gpu", "tpu", "cuda", "CPU", ""]
 PATHS = [".", "/proc/a.pdf", "no/a.pdf", 300 * "a" + ".pdf", "a.docx", "a", ".pdf"]
-NUMBERS = st.integers() | st.integers(-2, 12) | st.floats()
 
 
 @st.composite
@@ -45,9 +32,11 @@ def pair(draw, values):
     return [f"{flag}={value}"] if joined else [flag, value]
 
 
-def argument_lists(text):
-    """Lists of arguments, from all good to mostly wild; text is for free words."""
-    wild = NUMBERS | st.sampled_from(DEVICES + PATHS) | text
+def argument_lists(letters):
+    """Lists of arguments, from all good to mostly wild with words of the letters."""
+    text = st.text(letters, max_size=20)
+    number = st.integers() | st.integers(-2, 12) | st.floats()
+    wild = number | st.sampled_from(DEVICES + PATHS) | text
     good, bad = pair(FLAGS.get), pair(lambda flag: wild)
     word = (st.sampled_from([*FLAGS, *UNKNOWN]) | text).map(lambda w: [w])
     mixed = st.lists(st.one_of(good, good, bad, word), max_size=6)
@@ -59,7 +48,7 @@ def test_every_argument_list_is_parsed_or_ends_in_one_message(tmp_path, monkeypa
     outcomes = Counter()
 
     @settings(max_examples=2500, **SETTINGS)
-    @given(argument_lists(st.text(max_size=20)))
+    @given(argument_lists(st.characters(codec="utf-8")))
     def check(argv):
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -67,21 +56,19 @@ def test_every_argument_list_is_parsed_or_ends_in_one_message(tmp_path, monkeypa
                 args = bnn.parse_args(argv)
             except SystemExit as exit:
                 outcomes[exit.code] += 1
-                assert exit.code == 2
                 assert message(err.getvalue())
             else:
                 outcomes["parsed"] += 1
                 assert err.getvalue() == ""
-                assert 4 <= args.num_samples and 0 <= args.num_warmup
-                assert 1 <= min(args.num_chains, args.num_hidden)
-                assert 2 <= args.num_data and 0 <= args.seed < 2**32
+                for flag, (low, high) in NUMBERS.items():
+                    assert low <= vars(args)[flag[2:].replace("-", "_")] <= high
                 assert args.device in DEVICES[:3] and args.output.suffix
         assert out.getvalue() == ""
 
     check()
     assert os.listdir(tmp_path) == []  # nothing is left behind, and nothing written
-    assert outcomes.total() >= 2000
-    assert min(outcomes["parsed"], outcomes[2]) > 200, outcomes
+    assert set(outcomes) == {"parsed", 2} and outcomes.total() >= 2000
+    assert min(outcomes.values()) > 200, outcomes
 
 
 def test_a_sample_of_whole_processes_runs_or_ends_in_one_message(run_script, tmp_path):
@@ -89,19 +76,18 @@ def test_a_sample_of_whole_processes_runs_or_ends_in_one_message(run_script, tmp
     # what a shell can pass on, and no absolute path
     letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0/")
 
-    @settings(max_examples=6, **SETTINGS)
-    @given(argument_lists(st.text(letters, max_size=20)))
+    @settings(max_examples=3, **SETTINGS)
+    @given(argument_lists(letters))
     def check(argv):
         before = set(os.listdir(tmp_path))
         result = run_script(*SMOKE, *argv)
         outcomes[result.returncode] += 1
         if result.returncode == 0:
-            assert result.stderr == ""
-            assert len(rows(result.stdout)) > 0
+            assert result.stderr == "" and rows(result.stdout)
             assert os.listdir(tmp_path)
         else:
             assert_is_bad_input(result)
             assert set(os.listdir(tmp_path)) == before
 
     check()
-    assert min(outcomes[0], outcomes[2]) >= 2, outcomes
+    assert min(outcomes[0], outcomes[2]) >= 1, outcomes

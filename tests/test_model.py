@@ -21,27 +21,32 @@ def random_parameters(rng, D_X, D_H):
     }
 
 
+def repeated(p, *shape):
+    """Draws that are all the same point, with leading axes of this shape."""
+    return {k: jnp.broadcast_to(v, (*shape, *np.shape(v))) for k, v in p.items()}
+
+
 def forward(X, p):
     """The network in plain NumPy, rows are data."""
     return np.tanh(np.tanh(X @ p["w1"]) @ p["w2"]) @ p["w3"]
 
 
 def log_density_numpy(X, Y, p):
-    """The model's log density in plain NumPy and SciPy, float64."""
     prior = sum(scipy.stats.norm.logpdf(p[w]).sum() for w in ["w1", "w2", "w3"])
     prior += scipy.stats.gamma.logpdf(p["prec_obs"], 3.0, scale=1.0)
     scale = p["prec_obs"] ** -0.5
     return prior + scipy.stats.norm.logpdf(Y, forward(X, p), scale).sum()
 
 
-def log_density_bnn(X, Y, p, D_H):
-    p = {name: jnp.asarray(value, jnp.float32) for name, value in p.items()}
-    return float(log_density(bnn.model, (X, Y, D_H), {}, p)[0])
-
-
 # float32 sums of up to 300 terms: rounding grows like eps * sum of the terms' sizes,
 # and the terms here add up to at most a few times the total. Measured: 2e-6 at worst.
 TOLERANCE = dict(rtol=1e-5, atol=1e-3)
+
+
+def assert_log_density(expected, X, Y, p, D_H):
+    p = {name: jnp.asarray(value, jnp.float32) for name, value in p.items()}
+    ours = log_density(bnn.model, (X, Y, D_H), {}, p)[0]
+    np.testing.assert_allclose(ours, expected, **TOLERANCE)
 
 
 @pytest.mark.parametrize("N, D_H", [(100, 5), (7, 1), (2, 3), (50, 20)])
@@ -50,46 +55,37 @@ def test_log_density_is_that_of_plain_numpy_at_random_points(N, D_H):
     X, Y, *_ = bnn.get_data(N=N)
     for _ in range(25):
         p = random_parameters(rng, 3, D_H)
-        expected = log_density_numpy(X, Y, p)
-        np.testing.assert_allclose(log_density_bnn(X, Y, p, D_H), expected, **TOLERANCE)
+        assert_log_density(log_density_numpy(X, Y, p), X, Y, p, D_H)
 
 
-@pytest.mark.parametrize("change", ["a flipped sign", "another order"])
-def test_mirror_images_of_a_network_have_its_density(change):
+def test_mirror_images_of_a_network_have_its_density():
     X, Y, *_ = bnn.get_data()
     p = random_parameters(np.random.default_rng(0), 3, 5)
-    expected = log_density_bnn(X, Y, p, 5)
-    sign, order = np.array([1, -1, 1, 1, 1]), np.arange(5)
-    if change == "another order":
-        sign, order = np.ones(5), np.array([3, 0, 4, 1, 2])
-    columns, rows = sign, sign[:, None]
-    first = {**p, "w1": (p["w1"] * columns)[:, order], "w2": (p["w2"] * rows)[order]}
-    second = {**p, "w2": (p["w2"] * columns)[:, order], "w3": (p["w3"] * rows)[order]}
-    for mirrored in [first, second]:
-        got = log_density_bnn(X, Y, mirrored, 5)
-        np.testing.assert_allclose(got, expected, **TOLERANCE)
+    mirror = np.diag([1, -1, 1, 1, 1])[[3, 0, 4, 1, 2]]  # a flipped sign, another order
+    w1, w3 = p["w1"] @ mirror.T, mirror @ p["w3"]
+    mirrored = {**p, "w1": w1, "w2": mirror @ p["w2"] @ mirror.T, "w3": w3}
+    assert_log_density(log_density_numpy(X, Y, p), X, Y, mirrored, 5)
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 2), (1, 1), (8, 1), ()])
 def test_a_Y_that_would_broadcast_to_a_wrong_density_is_an_error(shape):
-    X, *_ = bnn.get_data(N=9)
-    with pytest.raises(ValueError, match=r"Y must have shape \(9, 1\), not"):
-        log_density(bnn.model, (X, np.ones(shape), 2), {}, {})
+    (X, *_), Y = bnn.get_data(N=9), np.ones(shape)
+    told = r"Y must have shape \(9, 1\), not"
+    with pytest.raises(ValueError, match=told):
+        log_density(bnn.model, (X, Y, 2), {}, {})
     if shape[:1] == (9,):
-        with pytest.raises(ValueError, match=r"Y must have shape \(9, 1\), not"):
-            bnn.run_inference(bnn.model, jax.random.key(0), X, np.ones(shape), 2, 4, 4)
+        with pytest.raises(ValueError, match=told):
+            bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4)
 
 
-# around the 4096 products up to which a layer is a sum of them
-@pytest.mark.parametrize(
-    "K, M, N", [(3, 5, 100), (1, 1, 4096), (1, 1, 4097), (20, 7, 99)]
-)
-def test_a_layer_is_the_matrix_product(K, M, N):
+def test_a_layer_is_the_matrix_product():
     rng = np.random.default_rng(5)
-    w, z = rng.standard_normal((K, M)), rng.standard_normal((K, N))
-    ours = bnn.linear(jnp.asarray(w), jnp.asarray(z))
-    # float32: an error of an ulp of each of K products of order 1
-    np.testing.assert_allclose(ours, w.T @ z, rtol=0, atol=K * 1e-6)
+    # around the 4096 products up to which a layer is a sum of them
+    for K, M, N in [(3, 5, 100), (1, 1, 4096), (1, 1, 4097), (20, 7, 99)]:
+        w, z = rng.standard_normal((K, M)), rng.standard_normal((K, N))
+        ours = bnn.linear(jnp.asarray(w), jnp.asarray(z))
+        # float32: an error of an ulp of each of K products of order 1
+        np.testing.assert_allclose(ours, w.T @ z, rtol=0, atol=K * 1e-6)
 
 
 @pytest.mark.parametrize("N", [4, 4000])  # a sum, a matrix product
@@ -99,29 +95,18 @@ def test_weights_that_do_not_fit_the_inputs_are_an_error(N, K):
         bnn.linear(np.ones((3, 5)), np.ones((K, N)))
 
 
-def test_without_Y_the_model_samples_it_with_the_right_mean_and_variance():
-    X, *_ = bnn.get_data(N=4)
+def test_f_is_the_network_and_without_Y_the_model_samples_it_with_the_right_moments():
+    X, Y, *_ = bnn.get_data(N=4)
     S = 40_000
     p = random_parameters(np.random.default_rng(2), 3, 5)
-    draws = {
-        k: jnp.broadcast_to(jnp.asarray(v), (S, *np.shape(v))) for k, v in p.items()
-    }
-    sampled = Predictive(bnn.model, draws)(jax.random.key(0), X, None, 5)
-    Y = np.asarray(sampled["Y"])
-    assert Y.shape == (S, 4, 1)
-    sd = p["prec_obs"] ** -0.5
-    # 5 standard errors: sd / sqrt(S) of a mean, sd^2 sqrt(2 / S) of a variance
-    mean_error = np.abs(Y.mean(axis=0) - forward(X, p))
-    assert mean_error.max() < 5 * sd / S**0.5
-    assert np.abs(Y.var(axis=0) - sd**2).max() < 5 * sd**2 * (2 / S) ** 0.5
-
-
-def test_f_is_the_network_without_noise():
-    X, Y, *_ = bnn.get_data(N=9)
-    p = random_parameters(np.random.default_rng(3), 3, 5)
-    draws = {name: jnp.asarray(value)[None] for name, value in p.items()}
-    f = Predictive(bnn.model, draws, return_sites=["f"])(jax.random.key(0), X, Y, 5)[
-        "f"
-    ]
+    predictive = Predictive(bnn.model, repeated(p, S))
+    sampled = predictive(jax.random.key(0), X, None, 5)
+    given = predictive(jax.random.key(0), X, Y, 5)
     # tanh and three matrix products in float32; f is of order 1
-    np.testing.assert_allclose(f[0], forward(X, p), rtol=1e-5, atol=1e-5)
+    for f in sampled["f"], given["f"]:
+        np.testing.assert_allclose(f - forward(X, p), 0, atol=1e-5)
+    Y, sd = np.asarray(sampled["Y"]), p["prec_obs"] ** -0.5
+    assert Y.shape == (S, 4, 1)
+    # 5 standard errors: sd / sqrt(S) of a mean, sd^2 sqrt(2 / S) of a variance
+    assert np.abs(Y.mean(axis=0) - forward(X, p)).max() < 5 * sd / S**0.5
+    assert np.abs(Y.var(axis=0) - sd**2).max() < 5 * sd**2 * (2 / S) ** 0.5

@@ -55,15 +55,11 @@ def log_density(posterior, rng):
     return {"parameters": point, "value": value}
 
 
-def summaries(reference):
-    """List the summary of every quantity."""
+def means(reference):
+    """Return the mean of every quantity and its standard error, each (60,)."""
     squares = reference["weight_second_moments"].values()
-    return [reference["prec_obs"], *reference["f"], *reference["y"], *squares]
-
-
-def z_score(a, b):
-    """How many joint standard errors lie between the means of two summaries."""
-    return abs(a["mean"] - b["mean"]) / np.hypot(a["mcse_mean"], b["mcse_mean"])
+    every = [reference["prec_obs"], *reference["f"], *reference["y"], *squares]
+    return np.array([(q["mean"], q["mcse_mean"]) for q in every]).T
 
 
 if __name__ == "__main__":
@@ -95,8 +91,9 @@ if __name__ == "__main__":
     }
     path = HERE / "posterior.json"
     if path.exists():
-        last = json.loads(path.read_text())
-        z = max(map(z_score, summaries(last), summaries(reference)))
+        last, last_error = means(json.loads(path.read_text()))
+        mean, error = means(reference)
+        z = np.max(np.abs(mean - last) / np.hypot(error, last_error))
         print(f"The means are within {z:.1f} joint standard errors of the last.")
     text = json.dumps(reference, indent=1)
     innermost = r"[\[{][^\[\]{}]*[\]}]"  # a line each
