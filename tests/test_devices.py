@@ -1,6 +1,7 @@
 """Does every device get its share: host devices, a GPU, a TPU, several machines?"""
 
 import functools
+import os
 import re
 import socket
 from unittest.mock import MagicMock
@@ -157,6 +158,15 @@ def test_neither_the_import_nor_a_device_that_is_not_there_changes_anything(run_
     assert (
         "has started on cpu" in line and "jax[cuda13]" in line and "restart" not in line
     )
+
+
+def test_a_call_sets_the_platform_and_leaves_no_flags_where_there_were_none(
+    monkeypatch,
+):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    jax.config.update("jax_platforms", None)
+    bnn.use_device("cpu", num_chains=4)
+    assert jax.config.jax_platforms == "cpu" and "XLA_FLAGS" not in os.environ
 
 
 # once read they are not there twice, for a child, or as if they were the user's
