@@ -3,7 +3,6 @@
 import functools
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -63,12 +62,6 @@ def edges(band, at):
     corners = band.get_paths()[0].vertices  # along the lower edge and back
     y = [corners[np.isclose(corners[:, 0], x), 1] for x in at]
     return np.array([v.min() for v in y]), np.array([v.max() for v in y])
-
-
-@pytest.fixture(scope="session")
-def warm_cache():
-    """The settings above, for an environment that is made from nothing."""
-    return {k: v for k, v in os.environ.items() if re.match("JAX_.*CACHE_", k)}
 
 
 def a_users_environment():
