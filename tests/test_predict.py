@@ -10,7 +10,7 @@ from test_model import forward, random_parameters, repeated
 
 import bnn
 
-X = bnn.get_data(N=4)[0]
+X = bnn.get_data(N=40)[0]
 
 
 def predict_all(draws, X):
@@ -35,10 +35,10 @@ def test_f_is_a_numpy_forward_pass_whatever_f_is_among_the_draws_and_Y_adds_the_
 def test_all_chains_are_predicted_and_no_two_draws_chains_or_inputs_share_their_noise():
     p = random_parameters(np.random.default_rng(5), 3, 5)
     f, Y = predict_all(repeated(p, 3, 500), X)  # 3 chains of draws with the same f
-    assert f.shape == Y.shape == (3, 500, 4, 1)
+    assert f.shape == Y.shape == (3, 500, 40, 1)
     np.testing.assert_allclose(f - forward(X, p), 0, atol=1e-5)  # float32, order 1
     assert len(np.unique(Y)) > 0.99 * Y.size  # float32 has rare ties
-    noise = ((Y - f) * p["prec_obs"] ** 0.5)[..., 0]  # (3, 500, 4), standard normal
+    noise = ((Y - f) * p["prec_obs"] ** 0.5)[..., 0]  # (3, 500, 40), standard normal
     # correlations of neighbours among draws, chains and inputs: 5 standard errors of 0
     for axis in range(3):
         along = np.moveaxis(noise, axis, 0)
