@@ -84,6 +84,13 @@ def test_chains_are_shared_equally_and_have_a_bar_where_numpyro_has_one(monkeypa
     assert plan(monkeypatch, "gpu", 1, 4) == ("vectorized", True)
 
 
+def test_chains_that_share_a_device_take_turns_on_a_cpu_and_not_on_a_gpu(monkeypatch):
+    for backend, in_turn in [("cpu", True), ("gpu", False)]:
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        program = jax.make_jaxpr(bnn.share_chains(2, jnp.sin))(jnp.ones(4))
+        assert ("scan" in str(program)) == in_turn
+
+
 def test_a_gpu_that_is_slower_than_a_cpu_is_told_and_no_other(monkeypatch, capsys):
     for slower in [("gpu", 1, 4), ("tpu", 1, 1), ("gpu", 1, 999)]:
         plan(monkeypatch, *slower)

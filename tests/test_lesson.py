@@ -159,6 +159,12 @@ def test_each_trouble_is_told_and_no_other_even_of_draws_far_from_0(capsys):
     assert printed(capsys, draws=100_000, shift_all=1e4)[1] == []
 
 
+def test_a_slightly_high_r_hat_is_enough_for_the_warning(capsys, monkeypatch):
+    monkeypatch.setattr(bnn.diagnostics, "effective_sample_size", lambda x: 1000.0)
+    out, (warning,) = printed(capsys, shift=0.4)
+    assert 1.01 < float(re.search(r"^ +f +(\S+)", out, re.M)[1]) < 1.05
+
+
 def test_the_advice_works_at_the_command_line_and_in_a_readers_own_code(capsys):
     out, _ = printed(capsys, chains=1, draws=50, diverging=50)
     arguments = inspect.signature(bnn.run_inference).parameters
