@@ -192,8 +192,7 @@ def run_inference(
 # Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four chains, an
 # ``n_eff`` of at least 400, by forms that are stricter than NumPyro's: the package
 # ArviZ has them. After a warning take more draws; if ``r_hat`` stays high, chains are
-# too slow or sit in different regions: do not use them. A nan is a value that never
-# varies.
+# too slow or sit in different regions: do not use them. At nan, draws never vary.
 #
 # But do not ask the weights. Flip the signs of all weights into and out of a hidden
 # unit (tanh is odd), or swap two units of a layer, and the network computes the same:
