@@ -7,12 +7,9 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
-SCRIPT = ROOT / "bnn.py"
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # for bnn.py
 
 # The tests, xdist's workers and the processes that they start share what they compile.
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these settings
@@ -26,8 +23,9 @@ import jax  # noqa: E402
 import bnn  # noqa: E402
 
 bnn.use_device("cpu", num_chains=4)
+pytest.register_assert_rewrite("helpers")
 
-SMOKE = "--num-samples 10 --num-warmup 10 --num-data 7 --num-chains 2".split()
+from helpers import IMPORTABLE, PROGRAMS, SCRIPT, a_users_environment  # noqa: E402
 
 
 def pytest_configure(config):
@@ -35,39 +33,6 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "slow: takes minutes; deselect with -m 'not slow'"
     )
-
-
-# Python runs this before the script, which it is given: at the end it tells, on stderr,
-# the peak of memory. A parent's getrusage would begin with the memory of that parent.
-TELL_PEAK = """
-import atexit, runpy, sys
-def tell():
-    with open("/proc/self/status") as status:
-        print("peak", status.read().split("VmHWM:")[1].split()[0], file=sys.stderr)
-atexit.register(tell)
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def peak_gib(stderr):
-    """The peak of memory that TELL_PEAK told last, and nothing else."""
-    word, kib = stderr.split()
-    assert word == "peak", stderr
-    return int(kib) / 2**20
-
-
-def edges(band, at):
-    """The lower and the upper edge of a band of bnn.plot at x in ``at``, each (n,)."""
-    corners = band.get_paths()[0].vertices  # along the lower edge and back
-    y = [corners[np.isclose(corners[:, 0], x), 1] for x in at]
-    return np.array([v.min() for v in y]), np.array([v.max() for v in y])
-
-
-def a_users_environment():
-    """Without what the tests set, and without NumPyro's reasons to hide its bar."""
-    hidden = ["XLA_FLAGS", "MPLBACKEND", "CI", "PYTEST_XDIST_WORKER"]
-    return {k: v for k, v in os.environ.items() if k not in hidden}
 
 
 @pytest.fixture
@@ -95,6 +60,19 @@ def run_script(tmp_path):
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def run_program(run_script):
+    """Return a function that runs a program of tests/programs, as run_script does."""
+
+    def run(name, *flags, env=(), **more):
+        program = [PROGRAMS / f"{name}.py"]
+        return run_script(
+            *flags, script=program, env={**IMPORTABLE, **dict(env)}, **more
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ import sys
 import numpy as np
 from benchmark.loops import plain_log_density
 from benchmark.textbook import textbook_data, textbook_model
-from conftest import ROOT
+from helpers import ROOT, TOLERANCE, random_parameters
 from numpyro.infer.util import log_density
-from test_model import TOLERANCE, random_parameters
 
 import bnn
 

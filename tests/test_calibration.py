@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from calibration import MODELS, NUM_RANKS, X_NEW, X, f_new, p_values, plot, simulate
-from conftest import edges
+from helpers import edges
 
 import bnn
 

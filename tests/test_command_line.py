@@ -8,45 +8,9 @@ import tomllib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import ROOT, SMOKE
+from helpers import EARLIER, IMPORTABLE, NUMBERS, ROOT, SMOKE, message, rows, stdout_of
 
 import bnn
-
-EARLIER = b"a picture from an earlier run"
-IMPORTABLE = {"PYTHONPATH": str(ROOT)}  # for code that imports bnn elsewhere
-NUMBERS = {
-    "--num-samples": (4, 10**9),
-    "--num-warmup": (0, 10**9),
-    "--num-chains": (1, 10**4),
-    "--num-data": (2, 10**7),
-    "--num-hidden": (1, 1000),
-    "--seed": (0, 2**32 - 1),
-}
-
-
-def message(stderr):
-    """What is wrong, as argparse says it: after the usage, and nothing else."""
-    usage, text = stderr.split("bnn.py: error: ")
-    assert usage.startswith("usage: bnn.py [-h]"), stderr
-    assert "Traceback" not in stderr
-    return text
-
-
-def assert_is_bad_input(result):
-    assert (result.returncode, result.stdout) == (2, ""), result.stderr
-    return message(result.stderr)
-
-
-def stdout_of(result):
-    """What a process printed, which must end without an error."""
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def rows(stdout):
-    """The rows of NumPyro's table: name, mean, std, median, 5 %, 95 %, n_eff, r_hat."""
-    cells = [line.split() for line in stdout.splitlines()]
-    return [c for c in cells if len(c) == 8 and re.match(r"(prec_obs|w\d\[|f\[)", c[0])]
 
 
 def test_a_run_prints_its_tables_and_the_seed_decides_all(run_script, tmp_path, capsys):

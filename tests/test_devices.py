@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, SMOKE, TELL_PEAK, peak_gib
+from helpers import IMPORTABLE, README, SCRIPT, SMOKE, peak_gib, rows, stdout_of
 from jax import export
 from numpyro.diagnostics import split_gelman_rubin
-from test_command_line import IMPORTABLE, rows, stdout_of
 
 import bnn
 
@@ -103,9 +102,11 @@ def test_a_gpu_that_is_slower_than_a_cpu_is_told_and_no_other(monkeypatch, capsy
 
 # one host device a chain is by far the fastest, but JAX cannot make thousands
 @pytest.mark.parametrize("chains, devices", [(1000, 1000), (3000, 1024)])
-def test_thousands_of_chains_stay_within_2_5_gib(run_script, tmp_path, chains, devices):
+def test_thousands_of_chains_stay_within_2_5_gib(
+    run_program, tmp_path, chains, devices
+):
     flags = ["--num-chains", chains, *"-n 4 --num-warmup 0 --num-data 7".split()]
-    result = run_script(*flags, python_flags=["-c", TELL_PEAK])
+    result = run_program("tell_peak", SCRIPT, *flags)
     where = f"{chains} chain(s) on 1000 of {devices} device(s)"
     assert where in stdout_of(result) and (tmp_path / "bnn_plot.pdf").exists()
     assert peak_gib(result.stderr) < 2.5
@@ -256,7 +257,7 @@ numpy.savez(process_id, r_hat=r_hat, f=draws["f"], own=own["f"], w1=draws["w1"])
 
 
 def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(run_script, tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     (code,) = [block for block in blocks if "jax.distributed.initialize" in block]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -5,10 +5,9 @@ import io
 import os
 from collections import Counter
 
-from conftest import SMOKE
+from helpers import NUMBERS, SMOKE, assert_is_bad_input, message, rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_command_line import NUMBERS, assert_is_bad_input, message, rows
 
 import bnn
 

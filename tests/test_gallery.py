@@ -12,10 +12,8 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT, a_users_environment
+from helpers import README, ROOT, a_users_environment, rows
 from playwright.sync_api import sync_playwright
-from test_command_line import rows
-from test_readme import README
 
 
 def sphinx(folder, arguments):

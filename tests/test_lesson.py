@@ -11,8 +11,7 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import ROOT, SMOKE
-from test_command_line import IMPORTABLE, rows, stdout_of
+from helpers import ROOT, SMOKE, rows, stdout_of
 
 import bnn
 
@@ -80,25 +79,9 @@ def test_each_room_holds_the_pieces_of_the_design_and_none_exceeds_40_lines():
     assert max(sizes.values()) <= 40, sizes
 
 
-# NumPyro's own initialisation uses its key twice, so NUTS itself runs unchecked; that
-# it gets a key of its own is checked as it consumes one.
-RUN_WITH_CHECKED_KEYS = """
-import sys, jax, bnn
-run = bnn.MCMC.run
-def run_unchecked(self, rng_key, *args, **kwargs):
-    jax.vmap(jax.random.bits)(rng_key[None] if rng_key.ndim == 0 else rng_key)
-    with jax.debug_key_reuse(False):
-        run(self, jax.random.clone(rng_key), *args, **kwargs)
-bnn.MCMC.run = run_unchecked
-assert jax.config.jax_debug_key_reuse
-for num_chains in ["2", "1"]:
-    bnn.main([*sys.argv[1:], "--num-chains", num_chains])
-"""
-
-
-def test_no_key_is_used_twice(run_script):
-    env = {**IMPORTABLE, "JAX_DEBUG_KEY_REUSE": "1"}
-    result = run_script(*SMOKE, script=["-c", RUN_WITH_CHECKED_KEYS], env=env)
+def test_no_key_is_used_twice(run_program):
+    env = {"JAX_DEBUG_KEY_REUSE": "1"}
+    result = run_program("run_with_checked_keys", *SMOKE, env=env)
     assert len(rows(stdout_of(result))) == 2 * 46
 
 

@@ -4,49 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
+from helpers import (
+    assert_log_density,
+    forward,
+    log_density_numpy,
+    random_parameters,
+    repeated,
+)
 from numpyro.infer import Predictive
 from numpyro.infer.util import log_density
 
 import bnn
-
-
-def random_parameters(rng, D_X, D_H):
-    """A point with weights as in the prior, and prec_obs from 0.05 to 50."""
-    return {
-        "w1": rng.standard_normal((D_X, D_H)),
-        "w2": rng.standard_normal((D_H, D_H)),
-        "w3": rng.standard_normal((D_H, 1)),
-        "prec_obs": np.exp(rng.uniform(np.log(0.05), np.log(50.0))),
-    }
-
-
-def repeated(p, *shape):
-    """Draws that are all the same point, with leading axes of this shape."""
-    return {k: jnp.broadcast_to(v, (*shape, *np.shape(v))) for k, v in p.items()}
-
-
-def forward(X, p):
-    """The network in plain NumPy, rows are data."""
-    return np.tanh(np.tanh(X @ p["w1"]) @ p["w2"]) @ p["w3"]
-
-
-def log_density_numpy(X, Y, p):
-    prior = sum(scipy.stats.norm.logpdf(p[w]).sum() for w in ["w1", "w2", "w3"])
-    prior += scipy.stats.gamma.logpdf(p["prec_obs"], 3.0, scale=1.0)
-    scale = p["prec_obs"] ** -0.5
-    return prior + scipy.stats.norm.logpdf(Y, forward(X, p), scale).sum()
-
-
-# float32 sums of up to 300 terms: rounding grows like eps * sum of the terms' sizes,
-# and the terms here add up to at most a few times the total. Measured: 2e-6 at worst.
-TOLERANCE = dict(rtol=1e-5, atol=1e-3)
-
-
-def assert_log_density(expected, X, Y, p, D_H):
-    p = {name: jnp.asarray(value, jnp.float32) for name, value in p.items()}
-    ours = log_density(bnn.model, (X, Y, D_H), {}, p)[0]
-    np.testing.assert_allclose(ours, expected, **TOLERANCE)
 
 
 @pytest.mark.parametrize("N, D_H", [(100, 5), (7, 1), (2, 3), (50, 20)])

@@ -14,7 +14,7 @@ import numpyro
 import numpyro.distributions as dist
 import pandas as pd
 import pytest
-from conftest import ROOT, SMOKE
+from helpers import ROOT, SMOKE
 from matplotlib.colors import to_rgb
 from numpyro.infer import MCMC, NUTS, Predictive, log_likelihood
 

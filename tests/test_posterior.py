@@ -5,10 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, edges
+from helpers import ROOT, assert_log_density, edges, predict_all
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from test_model import assert_log_density
-from test_predict import predict_all
 
 import bnn
 

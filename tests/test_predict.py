@@ -1,22 +1,12 @@
 """Does the vmapped prediction equal the network, plus noise that no draws share?"""
 
-from functools import partial
-
-import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from conftest import edges
-from test_model import forward, random_parameters, repeated
+from helpers import edges, forward, predict_all, random_parameters, repeated
 
 import bnn
 
 X = bnn.get_data(N=40)[0]
-
-
-def predict_all(draws, X):
-    """f and Y, each (C, S, N, 1), of draws (C, S, ...) of a network of 5 units."""
-    at_X = partial(bnn.predict, bnn.model, X=X, D_H=5)
-    return bnn.for_all_draws(at_X, jax.random.key(1), draws)
 
 
 def test_f_is_a_numpy_forward_pass_whatever_f_is_among_the_draws_and_Y_adds_the_noise():

@@ -4,12 +4,9 @@ import re
 import subprocess
 
 import pytest
-from conftest import ROOT
-from test_command_line import IMPORTABLE
+from helpers import IMPORTABLE, README, ROOT
 
 import bnn
-
-README = (ROOT / "README.md").read_text()
 
 
 def test_snippets_run_one_after_the_other_and_print_no_warning_and_no_nan(run_script):

@@ -8,10 +8,17 @@ import termios
 import time
 
 import pytest
-from conftest import SCRIPT, SMOKE, a_users_environment
+from helpers import (
+    EARLIER,
+    IMPORTABLE,
+    SCRIPT,
+    SMOKE,
+    a_users_environment,
+    assert_is_bad_input,
+    rows,
+)
 from jupyter_client.manager import start_new_kernel
 from pexpect.fdpexpect import fdspawn
-from test_command_line import EARLIER, IMPORTABLE, assert_is_bad_input, rows
 
 FEW = ["-n", "8", "--num-warmup", "4", "--num-data", "7"]
 RUN = f"{SCRIPT} {' '.join(FEW)}"
