@@ -26,11 +26,17 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import bnn  # noqa: E402
 
-N, D_H = 20, 2  # a small network
-NUM_WARMUP, NUM_SAMPLES, THIN = 500, 990, 10  # 99 nearly independent draws: 100 ranks
+# a small network and few data
+N = 20
+D_H = 2
+WEIGHTS = ["w1", "w2", "w3"]
+# 99 nearly independent draws: 100 ranks
+NUM_WARMUP = 500
+NUM_SAMPLES = 990
+THIN = 10
 NUM_RANKS = NUM_SAMPLES // THIN + 1
 GRID = np.arange(5, NUM_RANKS, 5)  # the ranks at which the ECDF is compared
-WEIGHTS = ["w1", "w2", "w3"]
+
 X, _, X_NEW, f_new = bnn.get_data(N=N, N_test=5)  # (N, 3), (5, 3), (5, 1)
 predict = functools.partial(bnn.predict, bnn.model, D_H=D_H)  # (key, draw, X)
 
@@ -46,46 +52,85 @@ def wider(factor, *sites):
     return handlers.reparam(bnn.model, dict.fromkeys(sites, widen))
 
 
+def half_of_the_data(X, Y, D_H):
+    """The model of every other datum."""
+    bnn.model(X[::2], Y[::2], D_H)
+
+
 MODELS = {  # the last three are wrong on purpose
     "bnn.py": bnn.model,
     "noise scale 20 % off": wider(1.2, "Y"),
     "prior twice as wide": wider(2.0, *WEIGHTS),
-    "half of the data dropped": lambda X, Y, D_H: bnn.model(X[::2], Y[::2], D_H),
+    "half of the data dropped": half_of_the_data,
 }
 
 
 def quantities(draw, Y):
     """Return what is ranked, one number each; draw has no leading axis, Y is (N, 1)."""
     f, _ = predict(jax.random.key(0), draw, X)  # (N, 1); given a draw, not random
-    return {
-        "log likelihood": dist.Normal(f, draw["prec_obs"] ** -0.5).log_prob(Y).sum(),
+    scale = draw["prec_obs"] ** -0.5
+    log_likelihoods = dist.Normal(f, scale).log_prob(Y)
+    found = {
+        "log likelihood": log_likelihoods.sum(),
         "prec_obs": draw["prec_obs"],
-        **{f"f({x:.1f})": f[i, 0] for i, x in [(0, -1), (N // 2, 0), (N - 1, 1)]},
-        **{f"mean square of {w}": (draw[w] ** 2).mean() for w in WEIGHTS},
+        "f(-1.0)": f[0, 0],
+        "f(0.0)": f[N // 2, 0],
+        "f(1.0)": f[N - 1, 0],
     }
+    for name in WEIGHTS:
+        squares = draw[name] ** 2
+        found[f"mean square of {name}"] = squares.mean()
+    return found
+
+
+def draw_truth(key):
+    """Return a value of every unknown, drawn from the prior of bnn.py."""
+    seeded = handlers.seed(bnn.model, key)
+    trace = handlers.trace(seeded).get_trace(X, None, D_H)
+    return {name: trace[name]["value"] for name in [*WEIGHTS, "prec_obs"]}
+
+
+def sample(key, model, Y):
+    """Return draws of the posterior, each (NUM_SAMPLES, ...), as run_inference does.
+
+    It does not call it: run_inference looks at the data, which have no values yet
+    within jax.lax.map.
+    """
+    mcmc = bnn.MCMC(
+        bnn.CompiledNUTS(model),
+        num_warmup=NUM_WARMUP,
+        num_samples=NUM_SAMPLES,
+        progress_bar=False,
+    )
+    mcmc.run(key, X, Y, D_H)
+    return mcmc.get_samples()
 
 
 def replicate(key, model):
-    """Simulate data, sample their posterior as ``run_inference`` does, and predict.
+    """Simulate data, sample their posterior, and predict.
 
     Returns data, new data and draws at X_NEW, and quantities of the truth and of draws.
     """
     key_truth, key_data, key_new, key_run, key_draws = jax.random.split(key, 5)
-    sites = handlers.trace(handlers.seed(bnn.model, key_truth)).get_trace(X, None, D_H)
-    truth = {name: sites[name]["value"] for name in [*WEIGHTS, "prec_obs"]}
+    truth = draw_truth(key_truth)
     _, Y = predict(key_data, truth, X)  # (N, 1)
     _, Y_new = predict(key_new, truth, X_NEW)  # (5, 1)
-    # run_inference looks at the data, which have no values yet within jax.lax.map
-    settings = dict(num_warmup=NUM_WARMUP, num_samples=NUM_SAMPLES, progress_bar=False)
-    mcmc = bnn.MCMC(bnn.CompiledNUTS(model), **settings)
-    mcmc.run(key_run, X, Y, D_H)
-    draws = mcmc.get_samples()
+    draws = sample(key_run, model, Y)
+
+    predict_new = functools.partial(predict, X=X_NEW)
     keys = jax.random.split(key_draws, NUM_SAMPLES)
-    f_draws, Y_draws = jax.vmap(functools.partial(predict, X=X_NEW))(keys, draws)
-    thinned = jax.tree.map(lambda x: x[THIN - 1 :: THIN], draws)
-    ranked = jax.vmap(quantities, in_axes=(0, None))(thinned, Y)
-    found = dict(Y=Y, Y_new=Y_new, f_draws=f_draws, Y_draws=Y_draws)
-    return {**found, "truth": quantities(truth, Y), "draws": ranked}
+    f_draws, Y_draws = jax.vmap(predict_new)(keys, draws)
+
+    thinned = {name: values[THIN - 1 :: THIN] for name, values in draws.items()}
+    quantities_of_all = jax.vmap(quantities, in_axes=(0, None))
+    return {
+        "Y": Y,
+        "Y_new": Y_new,
+        "f_draws": f_draws,
+        "Y_draws": Y_draws,
+        "truth": quantities(truth, Y),
+        "draws": quantities_of_all(thinned, Y),
+    }
 
 
 def simulate(model, num_replicates):
@@ -94,17 +139,25 @@ def simulate(model, num_replicates):
     Every device takes its share one after the other: in step, by ``jax.vmap``, all
     would wait for the longest path of any, which takes 3 to 5 times as long.
     """
-    devices = jax.local_device_count()
-    keys = jax.random.split(jax.random.key(0), (devices, num_replicates // devices))
-    run = jax.pmap(lambda keys: jax.lax.map(lambda key: replicate(key, model), keys))
-    return jax.tree.map(lambda x: np.concatenate(np.asarray(x)), run(keys))
+
+    def one_after_the_other(keys):
+        return jax.lax.map(functools.partial(replicate, model=model), keys)
+
+    num_devices = jax.local_device_count()
+    shape = (num_devices, num_replicates // num_devices)
+    keys = jax.random.split(jax.random.key(0), shape)
+    by_device = jax.device_get(jax.pmap(one_after_the_other)(keys))
+    return jax.tree.map(np.concatenate, by_device)
 
 
 def counts(results):
     """Return how many ranks, 0 to 99, of a truth are below the GRID, (len(GRID),)."""
-    draws, truths = results["draws"], results["truth"]
-    ranks = {k: (draws[k] < v[:, None]).sum(axis=1) for k, v in truths.items()}
-    return {k: (rank[:, None] < GRID).sum(axis=0) for k, rank in ranks.items()}
+    found = {}
+    for name, truth in results["truth"].items():
+        draws = results["draws"][name]
+        ranks = np.sum(draws < truth[:, None], axis=1)
+        found[name] = np.sum(ranks[:, None] < GRID, axis=0)
+    return found
 
 
 def least_tail(counts, num_replicates):
@@ -114,49 +167,81 @@ def least_tail(counts, num_replicates):
     binomial. Säilynoja, Bürkner and Vehtari (2022), eq. 13.
     """
     n = np.arange(num_replicates + 1)
-    binomial = scipy.stats.binom(num_replicates, GRID[:, None] / NUM_RANKS)
-    tail = np.minimum(binomial.cdf(n), binomial.sf(n - 1))  # (len(GRID), n)
-    return tail[np.arange(len(GRID)), counts].min(axis=-1)
+    z = GRID / NUM_RANKS
+    binomial = scipy.stats.binom(num_replicates, z[:, None])
+    at_most_n = binomial.cdf(n)  # (len(GRID), len(n))
+    at_least_n = binomial.sf(n - 1)
+    tail = np.minimum(at_most_n, at_least_n)
+    at_counts = tail[np.arange(len(GRID)), counts]
+    return at_counts.min(axis=-1)
 
 
 @functools.cache
 def null_distribution(num_replicates, size=100_000):
     """Return the least tails (size,) of simulated uniform ranks."""
     rng = np.random.default_rng(0)
-    cells = np.diff(GRID, prepend=0, append=NUM_RANKS) / NUM_RANKS
-    counts = rng.multinomial(num_replicates, cells, size).cumsum(axis=1)[:, :-1]
-    return least_tail(counts, num_replicates)
+    cells = np.diff(GRID, prepend=0, append=NUM_RANKS)
+    in_cells = rng.multinomial(num_replicates, cells / NUM_RANKS, size)
+    below = np.cumsum(in_cells, axis=1)
+    return least_tail(below[:, :-1], num_replicates)
 
 
 def p_values(results):
     """Return each quantity's p value of uniform ranks."""
-    R = len(results["Y"])
-    below = counts(results).items()
-    return {k: np.mean(null_distribution(R) <= least_tail(n, R)) for k, n in below}
+    num_replicates = len(results["Y"])
+    null = null_distribution(num_replicates)
+    found = {}
+    for name, below in counts(results).items():
+        tail = least_tail(below, num_replicates)
+        found[name] = np.mean(null <= tail)
+    return found
+
+
+def plot_ranks(ax, results):
+    """Plot ECDFs minus the uniform one, and a band that holds 99 % of uniform ranks."""
+    z = GRID / NUM_RANKS
+    num_replicates = len(results["Y"])
+    level = np.quantile(null_distribution(num_replicates), 0.01)
+    binomial = scipy.stats.binom(num_replicates, z)
+    low = binomial.ppf(level) / num_replicates
+    high = binomial.ppf(1 - level) / num_replicates
+    ax.fill_between(z, low - z, high - z, color="0.85")
+    for quantity, below in counts(results).items():
+        ax.plot(z, below / num_replicates - z, label=quantity)
+    ax.set(xlabel="rank of the truth", xlim=(0, 1))
 
 
 def plot(results_by_model):
-    """Plot ECDFs minus the uniform one, and a band that holds 99 % of uniform ranks."""
-    shape = dict(ncols=len(results_by_model), figsize=(14, 3))
-    fig, axes = plt.subplots(**shape, sharey=True, layout="constrained")
-    z = GRID / NUM_RANKS
+    """Plot the ranks of each model side by side."""
+    fig, axes = plt.subplots(
+        ncols=len(results_by_model),
+        figsize=(14, 3),
+        sharey=True,
+        layout="constrained",
+    )
     for ax, (name, results) in zip(axes, results_by_model.items(), strict=True):
-        R = len(results["Y"])
-        level = np.quantile(null_distribution(R), 0.01)
-        low, high = scipy.stats.binom(R, z).ppf([[level], [1 - level]]) / R
-        ax.fill_between(z, low - z, high - z, color="0.85")
-        for quantity, below in counts(results).items():
-            ax.plot(z, below / R - z, label=quantity)
-        ax.set(title=name, xlabel="rank of the truth", xlim=(0, 1))
+        plot_ranks(ax, results)
+        ax.set_title(name)
     axes[0].set_ylabel("ECDF - uniform")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    lines_and_labels = axes[0].get_legend_handles_labels()
+    fig.legend(*lines_and_labels, loc="outside right center")
     return fig
 
 
+def main():
+    """Simulate with all models, print the p values, and draw the picture."""
+    num_devices = os.cpu_count()
+    bnn.use_device("cpu", num_chains=num_devices)
+    num_replicates = 200 // num_devices * num_devices
+    results_by_model = {}
+    for name, model in MODELS.items():
+        results = simulate(model, num_replicates)
+        results_by_model[name] = results
+        p = p_values(results)
+        print(name, {quantity: f"{value:.4f}" for quantity, value in p.items()})
+    path = pathlib.Path(__file__).with_suffix(".png")
+    plot(results_by_model).savefig(path, dpi=100)
+
+
 if __name__ == "__main__":
-    bnn.use_device("cpu", num_chains=os.cpu_count())
-    num_replicates = 200 // os.cpu_count() * os.cpu_count()
-    found = {name: simulate(model, num_replicates) for name, model in MODELS.items()}
-    for name, results in found.items():
-        print(name, {k: f"{p:.4f}" for k, p in p_values(results).items()})
-    plot(found).savefig(pathlib.Path(__file__).with_suffix(".png"), dpi=100)
+    main()

@@ -32,62 +32,94 @@ def textbook_model(X, Y, D_H):
 def textbook_data(N):
     """The data of bnn.py, with jax.numpy."""
     np.random.seed(0)
-    X = jnp.power(jnp.linspace(-1, 1, N)[:, np.newaxis], jnp.arange(3))
+    powers = jnp.arange(3)
+    x = jnp.linspace(-1, 1, N)
+    X = jnp.power(x[:, np.newaxis], powers)
     W = 0.5 * np.random.randn(3)
-    Y = jnp.dot(X, W) + 0.5 * jnp.power(0.5 + X[:, 1], 2.0) * jnp.sin(4.0 * X[:, 1])
+    Y = jnp.dot(X, W)
+    Y += 0.5 * jnp.power(0.5 + x, 2.0) * jnp.sin(4.0 * x)
     Y += 0.05 * np.random.randn(N)
     Y = Y[:, np.newaxis]
     Y -= jnp.mean(Y)
     Y /= jnp.std(Y)
-    X_test = jnp.power(jnp.linspace(-1.3, 1.3, 500)[:, np.newaxis], jnp.arange(3))
+    x_test = jnp.linspace(-1.3, 1.3, 500)
+    X_test = jnp.power(x_test[:, np.newaxis], powers)
     return X, Y, X_test
+
+
+def predict(rng_key, draw, X):
+    """New observations Y at X from one draw."""
+    seeded = handlers.seed(textbook_model, rng_key)
+    at_draw = handlers.substitute(seeded, draw)
+    trace = handlers.trace(at_draw).get_trace(X, None, 5)
+    return trace["Y"]["value"]
+
+
+def plot(X, Y, X_test, Y_draws):
+    """Data, mean prediction, and a band that holds 90 % of the predictions."""
+    mean = jnp.mean(Y_draws, axis=0)
+    low, high = np.percentile(Y_draws, [5.0, 95.0], axis=0)
+    fig, ax = plt.subplots(figsize=(8, 6), constrained_layout=True)
+    ax.plot(X[:, 1], Y[:, 0], "kx")
+    ax.fill_between(X_test[:, 1], low, high, color="lightblue")
+    ax.plot(X_test[:, 1], mean, "blue", ls="solid", lw=2.0)
+    ax.set(xlabel="X", ylabel="Y", title="Mean predictions with 90% CI")
+    plt.savefig("bnn_plot.pdf")
 
 
 def worst_n_eff(draws, X):
     """The worst n_eff of f, and that of prec_obs; draws are (C, S, ...)."""
-    w1, w2, w3 = (np.asarray(draws[name]) for name in ["w1", "w2", "w3"])
-    f = np.tanh(np.tanh(X @ w1) @ w2) @ w3
-    sites = {"f": f, "prec_obs": np.asarray(draws["prec_obs"])}
-    return {name: np.min(effective_sample_size(x)) for name, x in sites.items()}
+    draws = jax.device_get(draws)
+    z1 = np.tanh(X @ draws["w1"])
+    z2 = np.tanh(z1 @ draws["w2"])
+    f = z2 @ draws["w3"]
+    return {
+        "f": np.min(effective_sample_size(f)),
+        "prec_obs": effective_sample_size(draws["prec_obs"]),
+    }
+
+
+def parse_args():
+    """The flags of bnn.py that the benchmark needs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--num-warmup", type=int)
+    parser.add_argument("--num-samples", type=int)
+    parser.add_argument("--num-chains", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
 
 
 def main():
     """The whole example, from data to picture."""
-    parser = argparse.ArgumentParser()
-    for flag in ["num-warmup", "num-samples", "num-chains", "seed"]:
-        parser.add_argument(f"--{flag}", type=int, default=0)
-    args = parser.parse_args()
+    args = parse_args()
     numpyro.set_platform("cpu")
     numpyro.set_host_device_count(args.num_chains)
     X, Y, X_test = textbook_data(100)
-    key, key_predict = jax.random.split(jax.random.PRNGKey(args.seed))
+    rng_key, rng_key_predict = jax.random.split(jax.random.PRNGKey(args.seed))
+
     start = time.time()
-    sizes = {name: value for name, value in vars(args).items() if name != "seed"}
-    mcmc = MCMC(NUTS(textbook_model), **sizes, progress_bar=False)
-    mcmc.run(key, X, Y, 5)
-    jax.block_until_ready(mcmc.get_samples())
+    mcmc = MCMC(
+        NUTS(textbook_model),
+        num_warmup=args.num_warmup,
+        num_samples=args.num_samples,
+        num_chains=args.num_chains,
+        progress_bar=False,
+    )
+    mcmc.run(rng_key, X, Y, 5)
+    draws = jax.block_until_ready(mcmc.get_samples())
     print("\nMCMC elapsed time:", time.time() - start)
     mcmc.print_summary()
 
-    def predict(key, draw, X):
-        model = handlers.substitute(handlers.seed(textbook_model, key), draw)
-        return handlers.trace(model).get_trace(X, None, 5)["Y"]["value"]
-
-    draws = mcmc.get_samples()
-    keys = jax.random.split(key_predict, args.num_samples * args.num_chains)
-    Y_draws = jax.vmap(lambda key, draw: predict(key, draw, X_test))(keys, draws)
-    band = np.percentile(Y_draws[..., 0], [5.0, 95.0], axis=0)
-    fig, ax = plt.subplots(figsize=(8, 6), constrained_layout=True)
-    ax.plot(X[:, 1], Y[:, 0], "kx")
-    ax.fill_between(X_test[:, 1], *band, color="lightblue")
-    ax.plot(X_test[:, 1], jnp.mean(Y_draws[..., 0], axis=0), "blue", ls="solid", lw=2.0)
-    ax.set(xlabel="X", ylabel="Y", title="Mean predictions with 90% CI")
-    plt.savefig("bnn_plot.pdf")
+    num_draws = args.num_samples * args.num_chains
+    keys = jax.random.split(rng_key_predict, num_draws)
+    predict_all = jax.vmap(lambda key, draw: predict(key, draw, X_test))
+    Y_draws = predict_all(keys, draws)
+    plot(X, Y, X_test, Y_draws[..., 0])
 
     # as bnn.py prints it; f for the benchmark only
-    draws = mcmc.get_samples(group_by_chain=True)
-    for name, value in worst_n_eff(draws, np.asarray(X)).items():
-        print(f"{name} 0.0 {value:.0f}")
+    by_chain = mcmc.get_samples(group_by_chain=True)
+    for name, n_eff in worst_n_eff(by_chain, np.asarray(X)).items():
+        print(f"{name} 0.0 {n_eff:.0f}")
 
 
 if __name__ == "__main__":
