@@ -22,38 +22,54 @@ def test_log_density_is_that_of_plain_numpy_at_random_points(N, D_H):
     rng = np.random.default_rng(N)
     X, Y, *_ = bnn.get_data(N=N)
     for _ in range(25):
-        p = random_parameters(rng, 3, D_H)
-        assert_log_density(log_density_numpy(X, Y, p), X, Y, p, D_H)
+        point = random_parameters(rng, 3, D_H)
+        expected = log_density_numpy(X, Y, point)
+        assert_log_density(expected, X, Y, point, D_H)
 
 
 def test_mirror_images_of_a_network_have_its_density():
     X, Y, *_ = bnn.get_data()
-    p = random_parameters(np.random.default_rng(0), 3, 5)
-    mirror = np.diag([1, -1, 1, 1, 1])[[3, 0, 4, 1, 2]]  # a flipped sign, another order
-    w1, w3 = p["w1"] @ mirror.T, mirror @ p["w3"]
-    mirrored = {**p, "w1": w1, "w2": mirror @ p["w2"] @ mirror.T, "w3": w3}
-    assert_log_density(log_density_numpy(X, Y, p), X, Y, mirrored, 5)
+    point = random_parameters(np.random.default_rng(0), 3, 5)
+    flipped = np.diag([1, -1, 1, 1, 1])
+    mirror = flipped[[3, 0, 4, 1, 2]]  # a flipped sign, another order
+    mirrored = {
+        "w1": point["w1"] @ mirror.T,
+        "w2": mirror @ point["w2"] @ mirror.T,
+        "w3": mirror @ point["w3"],
+        "prec_obs": point["prec_obs"],
+    }
+    expected = log_density_numpy(X, Y, point)
+    assert_log_density(expected, X, Y, mirrored, 5)
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 2), (1, 1), (8, 1), ()])
 def test_a_Y_that_would_broadcast_to_a_wrong_density_is_an_error(shape):
-    (X, *_), Y = bnn.get_data(N=9), np.ones(shape)
+    X, *_ = bnn.get_data(N=9)
     told = r"Y must have shape \(9, 1\), not"
     with pytest.raises(ValueError, match=told):
-        log_density(bnn.model, (X, Y, 2), {}, {})
-    if shape[:1] == (9,):
-        with pytest.raises(ValueError, match=told):
-            bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4)
+        log_density(bnn.model, (X, np.ones(shape), 2), {}, {})
 
 
-def test_a_layer_is_the_matrix_product():
+@pytest.mark.parametrize("shape", [(9,), (9, 2)])  # of others check_data tells first
+def test_such_a_Y_is_an_error_of_run_inference_too(shape):
+    X, *_ = bnn.get_data(N=9)
+    Y = np.ones(shape)
+    told = r"Y must have shape \(9, 1\), not"
+    with pytest.raises(ValueError, match=told):
+        bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 2, 4, 4)
+
+
+# around the 4096 products up to which a layer is a sum of them
+@pytest.mark.parametrize(
+    "K, M, N", [(3, 5, 100), (1, 1, 4096), (1, 1, 4097), (20, 7, 99)]
+)
+def test_a_layer_is_the_matrix_product(K, M, N):
     rng = np.random.default_rng(5)
-    # around the 4096 products up to which a layer is a sum of them
-    for K, M, N in [(3, 5, 100), (1, 1, 4096), (1, 1, 4097), (20, 7, 99)]:
-        w, z = rng.standard_normal((K, M)), rng.standard_normal((K, N))
-        ours = bnn.linear(jnp.asarray(w), jnp.asarray(z))
-        # float32: an error of an ulp of each of K products of order 1
-        np.testing.assert_allclose(ours, w.T @ z, rtol=0, atol=K * 1e-6)
+    w = rng.standard_normal((K, M))
+    z = rng.standard_normal((K, N))
+    ours = bnn.linear(jnp.asarray(w), jnp.asarray(z))
+    # float32: an error of an ulp of each of K products of order 1
+    np.testing.assert_allclose(ours, w.T @ z, rtol=0, atol=K * 1e-6)
 
 
 @pytest.mark.parametrize("N", [4, 4000])  # a sum, a matrix product
@@ -63,18 +79,33 @@ def test_weights_that_do_not_fit_the_inputs_are_an_error(N, K):
         bnn.linear(np.ones((3, 5)), np.ones((K, N)))
 
 
-def test_f_is_the_network_and_without_Y_the_model_samples_it_with_the_right_moments():
-    X, Y, *_ = bnn.get_data(N=4)
-    S = 40_000
-    p = random_parameters(np.random.default_rng(2), 3, 5)
-    predictive = Predictive(bnn.model, repeated(p, S))
-    sampled = predictive(jax.random.key(0), X, None, 5)
-    given = predictive(jax.random.key(0), X, Y, 5)
+S = 40_000  # draws of Y
+
+
+@pytest.fixture(scope="module")
+def predictive():
+    """The model at a point, S times, with its inputs and f there."""
+    X, *_ = bnn.get_data(N=4)
+    point = random_parameters(np.random.default_rng(2), 3, 5)
+    return Predictive(bnn.model, repeated(point, S)), X, point
+
+
+@pytest.mark.parametrize("Y", [None, np.ones((4, 1))], ids=["sampled", "given"])
+def test_f_is_the_network(predictive, Y):
+    model, X, point = predictive
+    found = model(jax.random.key(0), X, Y, 5)
     # tanh and three matrix products in float32; f is of order 1
-    for f in sampled["f"], given["f"]:
-        np.testing.assert_allclose(f - forward(X, p), 0, atol=1e-5)
-    Y, sd = np.asarray(sampled["Y"]), p["prec_obs"] ** -0.5
+    np.testing.assert_allclose(found["f"] - forward(X, point), 0, atol=1e-5)
+
+
+def test_without_Y_the_model_samples_it_with_the_right_moments(predictive):
+    model, X, point = predictive
+    found = model(jax.random.key(0), X, None, 5)
+    Y = np.asarray(found["Y"])
     assert Y.shape == (S, 4, 1)
+    variance = 1 / point["prec_obs"]
     # 5 standard errors: sd / sqrt(S) of a mean, sd^2 sqrt(2 / S) of a variance
-    assert np.abs(Y.mean(axis=0) - forward(X, p)).max() < 5 * sd / S**0.5
-    assert np.abs(Y.var(axis=0) - sd**2).max() < 5 * sd**2 * (2 / S) ** 0.5
+    mean_error = np.abs(Y.mean(axis=0) - forward(X, point))
+    assert mean_error.max() < 5 * (variance / S) ** 0.5
+    variance_error = np.abs(Y.var(axis=0) - variance)
+    assert variance_error.max() < 5 * variance * (2 / S) ** 0.5
