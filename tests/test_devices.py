@@ -4,13 +4,13 @@ import functools
 import os
 import re
 import socket
-from unittest.mock import MagicMock
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import IMPORTABLE, README, SCRIPT, SMOKE, peak_gib, rows, stdout_of
+from helpers import README, SCRIPT, SMOKE, peak_gib, rows, stdout_of
 from jax import export
 from numpyro.diagnostics import split_gelman_rubin
 
@@ -18,88 +18,171 @@ import bnn
 
 KEY = jax.random.key(0)
 BETWEEN_DEVICES = ["all-reduce", "all-gather", "all-to-all", "collective", "reduce-sc"]
+SLOWER_THAN_A_CPU = "a CPU is faster"
 
 
-def test_devices_do_not_change_the_draws_nor_wait_for_each_other(monkeypatch, capsys):
+# Four chains on one, two and four host devices
+def sample_on(num_devices):
+    """NumPyro's MCMC object of a run of four chains on the first of these devices."""
     X, Y, *_ = bnn.get_data(N=7)
-    devices, share_chains = jax.local_devices(), bnn.share_chains
-    draws, programs = {}, []
-
-    def spy(used, one_chain):
-        run = share_chains(used, one_chain)
-        return lambda *args: programs.append(run.lower(*args)) or run(*args)
-
-    monkeypatch.setattr(bnn, "share_chains", spy)
-    for used in [1, 2, 4]:
-        monkeypatch.setattr(jax, "local_devices", lambda used=used: devices[:used])
-        # few, as the last digit may depend on how many chains a device has; it grows
-        mcmc = bnn.run_inference(bnn.model, KEY, X, Y, 5, 2, 4, 4, False)
-        assert f"4 chain(s) on {used} of {used} device(s)" in capsys.readouterr().out
-        assert mcmc.last_state.z["w1"].sharding.device_set == set(devices[:used])
-        draws[used] = mcmc.get_samples(group_by_chain=True)
-    for used in [2, 4]:
-        for name, x in draws[1].items():
-            np.testing.assert_allclose(draws[used][name], x, rtol=1e-4, atol=1e-4)
-    # no chain is another's copy
-    assert len(np.unique(draws[4]["prec_obs"][:, -1])) == 4
-    shards = {s.device: s.data.shape[0] for s in draws[2]["f"].addressable_shards}
-    assert shards == {device: 2 for device in devices[:2]}
-    text = programs[1].compile().as_text()
-    assert "while" in text  # NUTS' loops are in it
-    assert not any(operation in text for operation in BETWEEN_DEVICES)
+    devices = jax.local_devices()[:num_devices]
+    # few draws, as the last digit may depend on how many chains a device has; it grows
+    sizes = dict(num_warmup=2, num_samples=4, num_chains=4)
+    with mock.patch.object(jax, "local_devices", return_value=devices):
+        return bnn.run_inference(bnn.model, KEY, X, Y, 5, **sizes, progress_bar=False)
 
 
+@pytest.fixture(scope="module")
+def runs():
+    """The MCMC objects of runs on 1, 2 and 4 devices."""
+    return {number: sample_on(number) for number in [1, 2, 4]}
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 4])
+def test_chains_are_spread_evenly_over_the_devices(runs, num_devices):
+    w1 = runs[num_devices].last_state.z["w1"]
+    assert w1.sharding.device_set == set(jax.local_devices()[:num_devices])
+    f = runs[num_devices].get_samples(group_by_chain=True)["f"]
+    chains_of = {shard.device: len(shard.data) for shard in f.addressable_shards}
+    assert set(chains_of.values()) == {4 // num_devices}
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 4])
+def test_how_many_devices_are_used_is_printed(capsys, num_devices):
+    sample_on(num_devices)
+    expected = f"4 chain(s) on {num_devices} of {num_devices} device(s)"
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("num_devices", [2, 4])
+def test_the_number_of_devices_does_not_change_the_draws(runs, num_devices):
+    on_one = runs[1].get_samples(group_by_chain=True)
+    on_several = runs[num_devices].get_samples(group_by_chain=True)
+    for name, draws in on_one.items():
+        np.testing.assert_allclose(on_several[name], draws, rtol=1e-4, atol=1e-4)
+
+
+def test_no_chain_is_a_copy_of_another(runs):
+    draws = runs[4].get_samples(group_by_chain=True)
+    last_of_each = draws["prec_obs"][:, -1]
+    assert len(np.unique(last_of_each)) == 4
+
+
+# each device has a loop of its own: none waits for another's longer paths
+def test_devices_do_not_wait_for_each_other(monkeypatch):
+    share_chains = bnn.share_chains
+    lowered = []
+
+    def share_and_keep_the_program(num_devices, one_chain):
+        run = share_chains(num_devices, one_chain)
+
+        def lower_and_run(*args):
+            lowered.append(run.lower(*args))
+            return run(*args)
+
+        return lower_and_run
+
+    monkeypatch.setattr(bnn, "share_chains", share_and_keep_the_program)
+    sample_on(2)
+    (program,) = lowered
+    compiled = program.compile().as_text()
+    assert "while" in compiled  # NUTS' loops are in it
+    assert not any(operation in compiled for operation in BETWEEN_DEVICES)
+
+
+# as it was: keys on several devices, and one loop that goes on while any chain does;
+# it shows that the test before this one would fail
 def test_a_loop_that_devices_share_would_be_noticed():
-    # as it was: keys on several devices, and one loop that goes on while any chain does
     mesh = jax.sharding.Mesh(jax.local_devices()[:2], "chains")
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("chains"))
-    keys = jax.device_put(np.arange(4.0), spread)
-    loop = jax.vmap(lambda x: jax.lax.while_loop(lambda x: x < 9, lambda x: x + 1, x))
-    text = jax.jit(loop).lower(keys).compile().as_text()
-    assert any(operation in text for operation in BETWEEN_DEVICES)
+    values = jax.device_put(np.arange(4.0), spread)
+
+    def count_to_9(x):
+        return jax.lax.while_loop(lambda x: x < 9, lambda x: x + 1, x)
+
+    program = jax.jit(jax.vmap(count_to_9)).lower(values)
+    compiled = program.compile().as_text()
+    assert any(operation in compiled for operation in BETWEEN_DEVICES)
 
 
-def plan(monkeypatch, backend, num_devices, num_chains, N=100, D_H=5):
-    """The chain_method, and whether there is a bar, on such a machine."""
+# What is planned for devices that this machine does not have
+def plan(backend, num_devices, num_chains, N=100, D_H=5):
+    """NumPyro's chain_method, and whether there is a bar, on such a machine."""
     X, Y, *_ = bnn.get_data(N=N)
-    MCMC = MagicMock()
+    MCMC = mock.MagicMock()
     MCMC.return_value.last_state.potential_energy = 0.0
-    with monkeypatch.context() as patch:
-        patch.setattr(jax, "default_backend", lambda: backend)
-        patch.setattr(jax, "local_devices", lambda: list(range(num_devices)))
-        patch.setattr(bnn, "MCMC", MCMC)
+    devices = list(range(num_devices))
+    with (
+        mock.patch.object(jax, "default_backend", return_value=backend),
+        mock.patch.object(jax, "local_devices", return_value=devices),
+        mock.patch.object(bnn, "MCMC", MCMC),
+    ):
         bnn.run_inference(bnn.model, KEY, X, Y, D_H, num_chains=num_chains)
-    return MCMC.call_args.kwargs["chain_method"], MCMC.call_args.kwargs["progress_bar"]
+    settings = MCMC.call_args.kwargs
+    return settings["chain_method"], settings["progress_bar"]
 
 
-def test_chains_are_shared_equally_and_have_a_bar_where_numpyro_has_one(monkeypatch):
-    for backend in ["cpu", "gpu", "tpu"]:
-        assert plan(monkeypatch, backend, 4, 4) == ("parallel", True)
-        assert plan(monkeypatch, backend, 4, 1) == ("parallel", True)
-        method, bar = plan(monkeypatch, backend, 4, 6)
-        assert (method.func, method.args, bar) == (bnn.share_chains, (3,), False)
-    method, bar = plan(monkeypatch, "cpu", 1, 4)
-    assert (method.func, method.args, bar) == (bnn.share_chains, (1,), False)
-    assert plan(monkeypatch, "gpu", 1, 4) == ("vectorized", True)
+@pytest.mark.parametrize("num_chains", [1, 4])
+@pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
+def test_a_chain_that_has_its_device_runs_in_parallel_with_a_bar(backend, num_chains):
+    method, bar = plan(backend, num_devices=4, num_chains=num_chains)
+    assert method == "parallel"
+    assert bar
 
 
-def test_chains_that_share_a_device_take_turns_on_a_cpu_and_not_on_a_gpu(monkeypatch):
-    for backend, in_turn in [("cpu", True), ("gpu", False)]:
-        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
-        program = jax.make_jaxpr(bnn.share_chains(2, jnp.sin))(jnp.ones(4))
-        assert ("scan" in str(program)) == in_turn
+# 6 chains on 4 devices: 2 each on 3 of them
+@pytest.mark.parametrize(
+    "backend, devices, chains, used",
+    [
+        ("cpu", 4, 6, 3),
+        ("gpu", 4, 6, 3),
+        ("tpu", 4, 6, 3),
+        ("cpu", 1, 4, 1),
+    ],
+)
+def test_chains_are_shared_equally_without_a_bar(backend, devices, chains, used):
+    method, bar = plan(backend, devices, chains)
+    assert method.func == bnn.share_chains
+    assert method.args == (used,)
+    assert not bar
 
 
-def test_a_gpu_that_is_slower_than_a_cpu_is_told_and_no_other(monkeypatch, capsys):
-    for slower in [("gpu", 1, 4), ("tpu", 1, 1), ("gpu", 1, 999)]:
-        plan(monkeypatch, *slower)
-        assert "a CPU is faster" in capsys.readouterr().out
-    unknown = ("gpu", 1, 4, 100, (5, 5))  # what D_H means
-    for other in [unknown, ("gpu", 1, 1000), ("gpu", 1, 4, 10_000, 50), ("cpu", 1, 4)]:
-        plan(monkeypatch, *other)
-        assert "a CPU is faster" not in capsys.readouterr().out
+def test_on_one_gpu_all_chains_run_at_once_with_a_bar():
+    method, bar = plan("gpu", num_devices=1, num_chains=4)
+    assert method == "vectorized"
+    assert bar
 
 
+# the loop over a device's chains is JAX's scan; without it they run at once
+@pytest.mark.parametrize("backend, in_turn", [("cpu", True), ("gpu", False)])
+def test_chains_of_a_device_take_turns_on_a_cpu_alone(monkeypatch, backend, in_turn):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    program = jax.make_jaxpr(bnn.share_chains(2, jnp.sin))(jnp.ones(4))
+    assert ("scan" in str(program)) == in_turn
+
+
+@pytest.mark.parametrize("backend, chains", [("gpu", 4), ("tpu", 1), ("gpu", 999)])
+def test_it_is_told_where_a_cpu_is_faster(capsys, backend, chains):
+    plan(backend, num_devices=1, num_chains=chains)
+    assert SLOWER_THAN_A_CPU in capsys.readouterr().out
+
+
+# from half a million chains x data x units on a GPU pays; a pair D_H is the model's own
+@pytest.mark.parametrize(
+    "backend, chains, N, D_H",
+    [
+        ("gpu", 1000, 100, 5),
+        ("gpu", 4, 10_000, 50),
+        ("gpu", 4, 100, (5, 5)),
+        ("cpu", 4, 100, 5),
+    ],
+)
+def test_nothing_is_told_elsewhere(capsys, backend, chains, N, D_H):
+    plan(backend, 1, chains, N, D_H)
+    assert SLOWER_THAN_A_CPU not in capsys.readouterr().out
+
+
+# Memory
 # one host device a chain is by far the fastest, but JAX cannot make thousands
 @pytest.mark.parametrize("chains, devices", [(1000, 1000), (3000, 1024)])
 def test_thousands_of_chains_stay_within_2_5_gib(
@@ -107,65 +190,27 @@ def test_thousands_of_chains_stay_within_2_5_gib(
 ):
     flags = ["--num-chains", chains, *"-n 4 --num-warmup 0 --num-data 7".split()]
     result = run_program("tell_peak", SCRIPT, *flags)
-    where = f"{chains} chain(s) on 1000 of {devices} device(s)"
-    assert where in stdout_of(result) and (tmp_path / "bnn_plot.pdf").exists()
+    assert f"{chains} chain(s) on 1000 of {devices} device(s)" in stdout_of(result)
     assert peak_gib(result.stderr) < 2.5
-
-
-PREDICT = """
-import functools, sys, jax, numpy as np, bnn
-def memory(name):  # GiB
-    status = open("/proc/self/status").read()
-    return int(status.split(name)[1].split()[0]) / 2**20
-chains, points = map(int, sys.argv[1:])
-X, Y, X_test, f_test = bnn.get_data(N_test=points)
-rng = np.random.default_rng(0)
-shapes = {"w1": (3, 5), "w2": (5, 5), "w3": (5, 1), "prec_obs": ()}
-size = (chains, 2000)
-draws = {k: rng.standard_normal((*size, *v), np.float32) for k, v in shapes.items()}
-draws["prec_obs"] = np.exp(draws["prec_obs"])
-key = jax.random.key(0)
-before = memory("VmRSS:")
-at_test = functools.partial(bnn.predict, bnn.model, X=X_test, D_H=5)
-f_draws, Y_draws = bnn.for_all_draws(at_test, key, draws)
-assert f_draws.shape == Y_draws.shape == (*size, points, 1)
-if points == 500:
-    bnn.plot(X, Y, X_test, f_test, f_draws, Y_draws)
-print(memory("VmHWM:") - before - (f_draws.nbytes + Y_draws.nbytes) / 2**30)
-"""
+    assert (tmp_path / "bnn_plot.pdf").exists()
 
 
 # all draws at once took over 7
 @pytest.mark.parametrize("chains, points, gib", [(64, 500, 1.5), (1, 100_000, 2.0)])
-def test_predictions_need_up_to_2_gib_over_themselves(run_script, chains, points, gib):
-    result = run_script(chains, points, script=["-c", PREDICT], env=IMPORTABLE)
+def test_predictions_need_up_to_2_gib_over_themselves(run_program, chains, points, gib):
+    result = run_program("memory_of_predictions", chains, points)
     assert float(stdout_of(result)) < gib
 
 
-UNCHANGED = """
-import os, jax, jax._src.xla_bridge, matplotlib.pyplot, numpy as np, numpyro
-def state():
-    backend = dict.__getitem__(matplotlib.rcParams, "backend")
-    seed = np.random.get_state()[1].sum()
-    return dict(os.environ), dict(jax.config.values), backend, seed
-before = state()
-import bnn
-assert not jax._src.xla_bridge.backends_are_initialized()
-assert state() == before
-try:
-    bnn.use_device("gpu", 1)
-except RuntimeError as error:
-    print(error)
-assert state() == before
-"""
-
-
-def test_neither_the_import_nor_a_device_that_is_not_there_changes_anything(run_script):
+# What happens to settings of the process
+def test_neither_the_import_nor_a_device_that_is_not_there_changes_anything(
+    run_program,
+):
     env = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": ""}
-    line = stdout_of(run_script(script=["-c", UNCHANGED], env={**IMPORTABLE, **env}))
-    assert (
-        "has started on cpu" in line and "jax[cuda13]" in line and "restart" not in line
-    )
+    told = stdout_of(run_program("import_changes_nothing", env=env))
+    assert "has started on cpu" in told
+    assert "jax[cuda13]" in told
+    assert "restart" not in told
 
 
 def test_a_call_sets_the_platform_and_leaves_no_flags_where_there_were_none(
@@ -174,53 +219,29 @@ def test_a_call_sets_the_platform_and_leaves_no_flags_where_there_were_none(
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     jax.config.update("jax_platforms", None)
     bnn.use_device("cpu", num_chains=4)
-    assert jax.config.jax_platforms == "cpu" and "XLA_FLAGS" not in os.environ
+    assert jax.config.jax_platforms == "cpu"
+    assert "XLA_FLAGS" not in os.environ
 
 
 # once read they are not there twice, for a child, or as if they were the user's
-CALL_TWICE = """
-import os, subprocess, sys, jax, bnn
-before = dict(os.environ)
-flags = "-n 4 --num-warmup 4 --num-data 7 --num-chains".split()
-for chains in ["2", "1"]:
-    bnn.main([*flags, chains])
-    assert dict(os.environ) == before
-bnn.use_device("cpu", 5000)
-assert dict(os.environ) == before and jax.device_count() == 2
-subprocess.run([sys.executable, bnn.__file__, *flags, "3"], check=True)
-"""
-
-
-def test_flags_for_xla_do_not_stay_and_later_calls_take_what_is_there(run_script):
-    env = {**IMPORTABLE, "XLA_FLAGS": "--xla_cpu_enable_fast_math=false"}
-    strict = ["-W", "error", "-c", CALL_TWICE]
-    stdout = stdout_of(run_script(script=strict, env=env))
-    plans = re.findall(r"(\d+) chain\(s\) on (\d+) of (\d+)", stdout)
+def test_flags_for_xla_do_not_stay_and_later_calls_take_what_is_there(run_program):
+    env = {"XLA_FLAGS": "--xla_cpu_enable_fast_math=false"}
+    strict = ["-W", "error"]
+    result = run_program("call_main_twice", env=env, python_flags=strict)
+    plans = re.findall(r"(\d+) chain\(s\) on (\d+) of (\d+)", stdout_of(result))
     assert plans == [("2", "2", "2"), ("1", "1", "2"), ("3", "3", "3")]
 
 
-# A stand-in for a GPU: JAX's CPU client, which calls itself cpu, under a GPU's name.
-ON_A_STAND_IN = """
-import os, sys, jax
-from jax._src import xla_bridge
-xla_bridge.register_backend_factory("rocm", xla_bridge.make_cpu_client, priority=500)
-jax.default_backend = lambda: "gpu" if "rocm" in xla_bridge.backends() else "cpu"
-import bnn
-for chains in ["4", "6", "5"]:
-    bnn.main([*sys.argv[1:], "--device", "gpu", "--num-chains", chains])
-print(jax.config.jax_default_matmul_precision, os.environ["XLA_FLAGS"])
-"""
-
-
-def test_a_gpu_runs_chains_in_full_precision_without_flags_for_cpus(run_script):
+# Without a GPU, a TPU or a second machine: as near as one comes
+def test_a_gpu_runs_chains_in_full_precision_without_flags_for_cpus(run_program):
     flags = "--xla_force_host_platform_device_count=4"
-    env = {**IMPORTABLE, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    result = run_script(*SMOKE, script=["-c", ON_A_STAND_IN], env=env)
+    env = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    result = run_program("run_on_a_stand_in", *SMOKE, env=env)
     assert (result.returncode, result.stderr) == (0, "")
     # a device for each chain, two chains on each device, all on one
     plans = re.findall(r"^NUTS on gpu: (\d) .* on (\d) of 4 dev", result.stdout, re.M)
     assert plans == [("4", "4"), ("6", "3"), ("5", "1")]
-    assert result.stdout.count("a CPU is faster") == 3
+    assert result.stdout.count(SLOWER_THAN_A_CPU) == 3
     assert len(rows(result.stdout)) == 3 * 46
     assert result.stdout.endswith(f"\nhighest {flags}\n")
 
@@ -245,33 +266,38 @@ def test_start_step_and_predictions_of_4_chains_lower_for(platform):
     assert [x.shape for x in lowered.out_avals] == [(4, 500, 1), (4, 500, 1)]
 
 
-SHORT = """
-import functools, bnn
-bnn.run_inference = functools.partial(bnn.run_inference, num_warmup=9, num_samples=9)
-"""
-SAVE = """
-import numpy
-own = mcmc.get_samples(group_by_chain=True)
-numpy.savez(process_id, r_hat=r_hat, f=draws["f"], own=own["f"], w1=draws["w1"])
-"""
-
-
-def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(run_script, tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    (code,) = [block for block in blocks if "jax.distributed.initialize" in block]
+def free_address():
+    """An address of this machine at which nothing listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    options = dict(env={**IMPORTABLE, "JAX_PLATFORMS": "cpu"}, wait=False)
-    script = ["-c", SHORT + code + SAVE, address, 2]
-    machines = [run_script(i, script=script, **options) for i in range(2)]
+        host, port = free.getsockname()
+    return f"{host}:{port}"
+
+
+# README's snippet for several machines; two processes stand in for two machines
+def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(
+    run_program, tmp_path
+):
+    snippets = re.findall(r"```python\n(.*?)```", README, re.S)
+    (code,) = [code for code in snippets if "jax.distributed.initialize" in code]
+    (tmp_path / "snippet.py").write_text(code)
+    address = free_address()
+
+    machines = []
+    for process_id in range(2):
+        flags = [address, 2, process_id]
+        options = dict(env={"JAX_PLATFORMS": "cpu"}, wait=False)
+        machines.append(run_program("one_of_two_machines", *flags, **options))
     printed = [machine.communicate(timeout=200) for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], printed
-    first, second = (np.load(tmp_path / f"{i}.npz") for i in range(2))
+    first, second = [np.load(tmp_path / f"{i}.npz") for i in range(2)]
+
+    both = np.concatenate([first["own_f"], second["own_f"]])
+    np.testing.assert_array_equal(first["f"], both)
     for name in ["f", "w1", "r_hat"]:
         np.testing.assert_array_equal(first[name], second[name])
-    both = np.concatenate([first["own"], second["own"]])
-    np.testing.assert_array_equal(first["f"], both)
-    assert len(np.unique(both[:, -1, 0, 0])) == len(both)  # no chain is another's copy
     assert first["r_hat"] == pytest.approx(split_gelman_rubin(both).max())
-    assert len({stdout.splitlines()[-1] for stdout, _ in printed}) == 1
+    last_lines = {stdout.splitlines()[-1] for stdout, _ in printed}
+    assert len(last_lines) == 1
+    last_of_each = both[:, -1, 0, 0]
+    assert len(np.unique(last_of_each)) == len(both)  # no chain is another's copy

@@ -1,0 +1,16 @@
+"""Shows what a run of the script must leave as it was, in a notebook, too."""
+
+import os
+import signal
+import sys
+
+import matplotlib
+import numpy as np
+
+
+def state():
+    """Signals, NumPy's settings and seed, and the rest of what a process shares."""
+    signals = [signal.getsignal(number) for number in signal.Signals]
+    of_numpy = np.geterr(), np.random.get_state()[1].sum()
+    others = dict(os.environ), os.getcwd(), sys.argv, dict(matplotlib.rcParams)
+    return signals, of_numpy, others

@@ -1,0 +1,9 @@
+"""Shows how many devices JAX has after flags for 4 chains, and makes XLA compile."""
+
+import jax
+
+import bnn
+
+bnn.parse_args(["--num-chains", "4"])
+jax.numpy.ones(3)
+print(jax.device_count())
