@@ -3,7 +3,7 @@
 import os
 import pathlib
 import re
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -119,10 +119,38 @@ def assert_log_density(expected, X, Y, point, D_H):
     np.testing.assert_allclose(ours, expected, **TOLERANCE)
 
 
-def predict_all(draws, X):
-    """f and Y, each (C, S, N, 1), of draws (C, S, ...) of a network of 5 units."""
-    at_X = partial(bnn.predict, bnn.model, X=X, D_H=5)
+def predict_all(draws, X, D_H=5, model=bnn.model):
+    """f and Y, each (C, S, N, ...), of draws (C, S, ...)."""
+    at_X = partial(bnn.predict, model, X=X, D_H=D_H)
     return bnn.for_all_draws(at_X, jax.random.key(1), draws)
+
+
+# Small data and few draws, where it matters only that they are taken
+INPUT = np.linspace(-1, 1, 9)[:, None]
+CUBIC = INPUT**3 - INPUT
+X_GOOD = np.hstack([np.ones((9, 1)), INPUT])  # a column of ones, a scaled input
+Y_GOOD = CUBIC / np.std(CUBIC)  # standardised, (9, 1)
+RARE = np.eye(9, 1, dtype=int)  # labels of two classes
+FEW = {"num_warmup": 4, "num_samples": 6, "progress_bar": False}
+
+
+def run_few(model=bnn.model, X=X_GOOD, Y=Y_GOOD, D_H=2, num_chains=1):
+    """What run_inference returns after 4 + 6 draws."""
+    key = jax.random.key(0)
+    return bnn.run_inference(model, key, X, Y, D_H, num_chains=num_chains, **FEW)
+
+
+@cache
+def two_chains():
+    """A run of bnn.model for tests that only read it."""
+    return run_few(num_chains=2)
+
+
+def years():
+    """Observations in units of their own, and their x (70, 1) and Y (70, 1)."""
+    x = np.arange(1950.0, 2020.0)[:, None]
+    noise = 500 * np.random.default_rng(0).standard_normal(x.shape)
+    return x, 20000 + 5000 * np.sin((x - 1985) / 10) + noise
 
 
 # The picture

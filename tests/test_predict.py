@@ -1,53 +1,116 @@
 """Does the vmapped prediction equal the network, plus noise that no draws share?"""
 
-import matplotlib.pyplot as plt
+import jax
 import numpy as np
-from helpers import edges, forward, predict_all, random_parameters, repeated
+import pandas as pd
+import pytest
+from helpers import (
+    X_GOOD,
+    forward,
+    predict_all,
+    random_parameters,
+    repeated,
+    two_chains,
+)
+from numpyro.infer import Predictive
 
 import bnn
 
-X = bnn.get_data(N=40)[0]
+X, *_ = bnn.get_data(N=40)
+FLOAT32 = {"rtol": 1e-5, "atol": 1e-5}  # its errors in f, which is of order 1
+
+
+def random_draws(S):
+    """Parameters at random, and draws (1, S, ...) that hold them."""
+    rng = np.random.default_rng(0)
+    points = [random_parameters(rng, 3, 5) for _ in range(S)]
+    draws = {}
+    for name in ["w1", "w2", "w3", "prec_obs"]:
+        one_chain = [[point[name] for point in points]]
+        draws[name] = np.array(one_chain)
+    return points, draws
 
 
 def test_f_is_a_numpy_forward_pass_whatever_f_is_among_the_draws_and_Y_adds_the_noise():
-    rng = np.random.default_rng(0)
-    points = [random_parameters(rng, 3, 5) for _ in range(2000)]
-    draws = {k: np.stack([p[k] for p in points])[None] for k in points[0]}
-    f, Y = predict_all({**draws, "f": np.full((1, 2000, 100, 1), 1e6)}, X)
-    expected = np.stack([forward(X, p) for p in points])
-    np.testing.assert_allclose(f[0], expected, rtol=1e-5, atol=1e-5)  # float32, order 1
-    noise = (Y[0] - expected) * draws["prec_obs"].reshape(-1, 1, 1) ** 0.5
+    points, draws = random_draws(2000)
+    draws["f"] = np.full((1, 2000, 100, 1), 1e6)
+    f, Y = predict_all(draws, X)
+    expected = [forward(X, point) for point in points]
+    np.testing.assert_allclose(f[0], expected, **FLOAT32)
+    precision = draws["prec_obs"].reshape(2000, 1, 1)
+    noise = (Y[0] - expected) * precision**0.5
     # 5 standard errors of the mean and the variance of n standard normals
-    assert abs(noise.mean()) < 5 / noise.size**0.5
-    assert abs(noise.var() - 1) < 5 * (2 / noise.size) ** 0.5
+    n = noise.size
+    assert abs(noise.mean()) < 5 / n**0.5
+    assert abs(noise.var() - 1) < 5 * (2 / n) ** 0.5
 
 
 def test_all_chains_are_predicted_and_no_two_draws_chains_or_inputs_share_their_noise():
-    p = random_parameters(np.random.default_rng(5), 3, 5)
-    f, Y = predict_all(repeated(p, 3, 500), X)  # 3 chains of draws with the same f
+    point = random_parameters(np.random.default_rng(5), 3, 5)
+    draws = repeated(point, 3, 500)  # 3 chains of draws with the same f
+    f, Y = predict_all(draws, X)
     assert f.shape == Y.shape == (3, 500, 40, 1)
-    np.testing.assert_allclose(f - forward(X, p), 0, atol=1e-5)  # float32, order 1
+    np.testing.assert_allclose(f - forward(X, point), 0, atol=1e-5)
     assert len(np.unique(Y)) > 0.99 * Y.size  # float32 has rare ties
-    noise = ((Y - f) * p["prec_obs"] ** 0.5)[..., 0]  # (3, 500, 40), standard normal
+    noise = (Y - f)[..., 0]  # (3, 500, 40)
+    standard_normal = noise * point["prec_obs"] ** 0.5
     # correlations of neighbours among draws, chains and inputs: 5 standard errors of 0
     for axis in range(3):
-        along = np.moveaxis(noise, axis, 0)
-        assert abs(np.mean(along[1:] * along[:-1])) < 5 / along[1:].size ** 0.5
+        along = np.moveaxis(standard_normal, axis, 0)
+        products = along[1:] * along[:-1]
+        assert abs(np.mean(products)) < 5 / products.size**0.5
 
 
-def test_bands_hold_90_percent_at_each_x_lines_are_draws_mean_and_data():
-    X, Y, X_test, f_test = bnn.get_data(N=7, N_test=4)
-    u = np.linspace(0.0, 1.0, 1001) ** 2  # not symmetric: the mean is not the median
-    f = u.reshape(7, 143, 1, 1) + f_test  # (7, 143, 4, 1)
-    fig = bnn.plot(X, Y, X_test, f_test, f, 3.0 * f)
-    observations, functions = fig.axes[0].collections
-    for band, scale in [(observations, 3.0), (functions, 1.0)]:
-        expected = scale * (np.array([[0.05], [0.95]]) ** 2 + f_test[:, 0])
-        np.testing.assert_allclose(edges(band, X_test[:, 1]), expected, atol=1e-6)
-    by_label = {line.get_label(): line.get_ydata() for line in fig.axes[0].lines}
-    mean = f_test[:, 0] + u.mean()
-    np.testing.assert_allclose(by_label["mean prediction"], mean, atol=1e-6)
-    np.testing.assert_array_equal(by_label["training data"], Y[:, 0])
-    thin = [x.get_ydata() for x in fig.axes[0].lines if x.get_linewidth() < 0.5]
-    np.testing.assert_allclose([thin[0], thin[-1]], f[[0, -1], [0, -1], :, 0])
-    plt.close(fig)
+@pytest.mark.parametrize("kind", [pd.DataFrame, np.ndarray.tolist])
+def test_other_kinds_of_inputs_are_predicted_alike(kind):
+    draws = two_chains().get_samples(group_by_chain=True)
+    ours = predict_all(draws, X_GOOD, D_H=2)
+    theirs = predict_all(draws, kind(X_GOOD), D_H=2)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def prior():
+    """Draws of the prior, (1, 6, ...), with f and Y at X_GOOD."""
+    predictive = Predictive(bnn.model, num_samples=6)
+    draws = predictive(jax.random.key(0), X_GOOD, None, 2)
+    assert draws["Y"].shape == (6, 9, 1)
+    return {name: values[None] for name, values in draws.items()}
+
+
+def test_draws_of_the_prior_are_predicted_with_new_observations(prior):
+    f, Y = predict_all(prior, X_GOOD, D_H=2)
+    np.testing.assert_allclose(f, prior["f"], rtol=1e-4, atol=1e-4)
+    assert not np.any(Y == prior["Y"])
+
+
+def test_draws_of_the_prior_are_predicted_at_other_inputs(prior):
+    x = np.linspace(-1, 1, 500)
+    X_new = x[:, None] ** np.arange(2)
+    f, Y = predict_all(prior, X_new, D_H=2)
+    assert f.shape == Y.shape == (1, 6, 500, 1)
+
+
+def test_draws_must_be_grouped_by_chain():
+    told = r"get_samples\(group_by_chain=True\)"
+    with pytest.raises(ValueError, match=told):
+        predict_all(two_chains().get_samples(), X_GOOD, D_H=2)
+    with pytest.raises(ValueError, match=told):
+        predict_all({"prec_obs": np.ones(6)}, X_GOOD, D_H=2)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_inputs_that_do_not_fit_the_draws_are_told(columns):
+    draws = two_chains().get_samples(group_by_chain=True)
+    with pytest.raises(ValueError, match=f"for 2 .* got {columns}"):
+        predict_all(draws, np.ones((5, columns)), D_H=2)
+
+
+def test_any_function_of_any_draws_is_computed_for_all():
+    def square(key, draw):
+        return draw["w2"] ** 2
+
+    draws = two_chains().get_samples(group_by_chain=True)
+    no_scalar = {"w2": draws["w2"]}
+    squares = bnn.for_all_draws(square, jax.random.key(0), no_scalar)
+    np.testing.assert_allclose(squares, draws["w2"] ** 2, rtol=1e-6)

@@ -1,0 +1,116 @@
+"""Does the picture show what it says, in any style, and refuse what it cannot draw?"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import INPUT, X_GOOD, Y_GOOD, edges
+from matplotlib.colors import to_rgb
+
+import bnn
+
+CURVES = np.random.default_rng(0).standard_normal((1, 20, 9, 1))
+STYLES = ["default", "seaborn-v0_8-notebook", "seaborn-v0_8-poster", "dark_background"]
+
+
+def axes_of(*arguments):
+    """The axes of bnn.plot."""
+    fig = bnn.plot(*arguments)
+    plt.close(fig)
+    (ax,) = fig.axes
+    return ax
+
+
+@pytest.fixture(scope="module")
+def skewed():
+    """Data, draws of f whose mean is not their median, and the picture of both."""
+    X, Y, X_test, f_test = bnn.get_data(N=7, N_test=4)
+    u = np.linspace(0.0, 1.0, 1001) ** 2
+    f = u.reshape(7, 143, 1, 1) + f_test  # (7, 143, 4, 1)
+    return Y, X_test, f_test, f, axes_of(X, Y, X_test, f_test, f, 3.0 * f)
+
+
+def test_bands_hold_90_percent_at_each_x(skewed):
+    _, X_test, f_test, _, ax = skewed
+    low = f_test[:, 0] + 0.05**2
+    high = f_test[:, 0] + 0.95**2
+    observations, functions = ax.collections
+    x = X_test[:, 1]
+    np.testing.assert_allclose(edges(functions, x), [low, high], atol=1e-6)
+    of_Y = [3 * low, 3 * high]
+    np.testing.assert_allclose(edges(observations, x), of_Y, atol=1e-6)
+
+
+def test_lines_are_draws_mean_and_data(skewed):
+    Y, _, _, f, ax = skewed
+    by_label = {line.get_label(): line.get_ydata() for line in ax.lines}
+    mean = f[..., 0].mean(axis=(0, 1))
+    np.testing.assert_allclose(by_label["mean prediction"], mean, atol=1e-6)
+    np.testing.assert_array_equal(by_label["training data"], Y[:, 0])
+    thin = [line.get_ydata() for line in ax.lines if line.get_linewidth() < 0.5]
+    np.testing.assert_allclose(thin[0], f[0, 0, :, 0])
+    np.testing.assert_allclose(thin[-1], f[-1, -1, :, 0])
+
+
+def test_data_frames_are_drawn():
+    X = pd.DataFrame(X_GOOD)
+    Y = pd.DataFrame(Y_GOOD)
+    axes_of(X, Y, X, Y, CURVES, CURVES)
+
+
+def test_X_without_column_1_is_told():
+    with pytest.raises(ValueError, match=r"column 1 of X \(9, 1\)"):
+        bnn.plot(INPUT, Y_GOOD, INPUT, Y_GOOD, CURVES, CURVES)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((1, 6, 9, 4)), CURVES[:, :, :8], CURVES[0]],
+    ids=["several outputs", "other inputs", "no chains"],
+)
+def test_predictions_that_cannot_be_drawn_over_x_are_told(wrong):
+    with pytest.raises(ValueError, match="outputs"):
+        bnn.plot(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, wrong, wrong)
+    assert plt.get_fignums() == []
+
+
+def texts_of(ax):
+    """All words in the picture but the ticks."""
+    texts = [ax.title, ax.xaxis.label, ax.yaxis.label]
+    texts += ax.get_legend().get_texts()
+    return [text.get_text() for text in texts]
+
+
+def test_no_truth_is_no_curve():
+    without = texts_of(axes_of(X_GOOD, Y_GOOD, X_GOOD, None, CURVES, CURVES))
+    texts = texts_of(axes_of(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES))
+    assert set(texts) - set(without) == {"true function"}
+    assert len(without) == 3 + 6
+    assert "%" not in "".join(texts)  # in LaTeX, text.usetex, it begins a comment
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_all_lines_are_visible_under_the_readers_style(style):
+    with plt.style.context(style):
+        ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES)
+    paper = to_rgb(ax.get_facecolor())
+    for line in ax.lines:
+        contrast = np.subtract(to_rgb(line.get_color()), paper)
+        assert np.abs(contrast).max() > 0.4
+        assert line.get_linewidth() > 0
+        if line.get_marker() != "None":
+            assert line.get_markeredgewidth() > 0
+
+
+def size_of_crosses(N):
+    """The size of the marks for N training data."""
+    X, Y, X_test, f_test = bnn.get_data(N=N, N_test=9)
+    ax = axes_of(X, Y, X_test, f_test, CURVES, CURVES)
+    (crosses,) = [x for x in ax.lines if x.get_label() == "training data"]
+    return crosses.get_markersize()
+
+
+def test_many_data_do_not_hide_the_mean():
+    assert size_of_crosses(100) == 5
+    assert size_of_crosses(1000) < 2
