@@ -38,18 +38,22 @@ def test_a_wrong_model_is_caught(model):
     assert p[CATCHERS[model]] < FALSE_ALARM_RATE / len(p), p
 
 
+def is_covered(Y, Y_new, f_draws, Y_draws):
+    """Whether the drawn band holds the new data, at each of 5 new inputs."""
+    fig = bnn.plot(X, Y, X_NEW, f_new, f_draws[None], Y_draws[None])
+    plt.close(fig)
+    band = fig.axes[0].collections[0]
+    assert band.get_label() == "90 percent of Y"
+    low, high = edges(band, X_NEW[:, 1])
+    new = Y_new[:, 0]
+    return (low <= new) & (new <= high)
+
+
 @pytest.mark.slow
 def test_the_interval_that_the_script_draws_covers_90_percent_of_new_data():
     results = replicates("bnn.py")
-    sites = (results[name] for name in ["Y", "Y_new", "f_draws", "Y_draws"])
-    covered = []
-    for Y, Y_new, *draws in zip(*sites, strict=True):
-        fig = bnn.plot(X, Y, X_NEW, f_new, *(values[None] for values in draws))
-        band = fig.axes[0].collections[0]
-        assert band.get_label() == "90 percent of Y"
-        low, high = edges(band, X_NEW[:, 1])
-        covered.append((low <= Y_new[:, 0]) & (Y_new[:, 0] <= high))  # (5,)
-        plt.close(fig)
+    sites = [results[name] for name in ["Y", "Y_new", "f_draws", "Y_draws"]]
+    covered = [is_covered(*replicate) for replicate in zip(*sites, strict=True)]
     coverage = np.mean(covered, axis=0)  # (5,): at each of the new inputs
     # Quantiles of 990 correlated draws, n_eff above 200 or so, lose up to 0.01. 3.5
     # binomial standard errors: a false alarm at one of 5 inputs has probability 0.002.
@@ -57,22 +61,36 @@ def test_the_interval_that_the_script_draws_covers_90_percent_of_new_data():
     assert np.all(np.abs(coverage - 0.9) < 3.5 * error + 0.01), coverage
 
 
-def test_uniform_ranks_raise_the_alarm_as_often_as_stated_and_are_shown_with_the_band():
-    R, tests = 200, 1000
+def uniform_results(num_quantities, num_replicates=200):
+    """What simulate would return of a sampler whose ranks are uniform."""
     rng = np.random.default_rng(1)
     draws = np.arange(NUM_RANKS - 1) + 0.5  # a truth of k has k draws below it
-    truth = {i: rng.integers(NUM_RANKS, size=R) for i in range(tests)}
-    draws = dict.fromkeys(truth, np.broadcast_to(draws, (R, len(draws))))
-    results = {"truth": truth, "draws": draws, "Y": np.zeros((R, 1, 1))}
-    p = np.array(list(p_values(results).values()))
+    in_each = np.broadcast_to(draws, (num_replicates, len(draws)))
+    results = {"truth": {}, "draws": {}, "Y": np.zeros((num_replicates, 1, 1))}
+    for quantity in range(num_quantities):
+        truth = rng.integers(NUM_RANKS, size=num_replicates)
+        results["truth"][quantity] = truth
+        results["draws"][quantity] = in_each
+    return results
+
+
+def test_uniform_ranks_raise_the_alarm_as_often_as_stated():
+    num_tests = 1000
+    p = p_values(uniform_results(num_tests))
+    p = np.array(list(p.values()))
     for rate in [0.01, 0.1, 0.5]:
         # 4 standard errors of a proportion; p is discrete, so it may be below the rate
-        error = (rate * (1 - rate) / tests) ** 0.5
-        assert rate - 4 * error - 0.02 < np.mean(p <= rate) < rate + 4 * error
-    two = {**results, "truth": {i: truth[i] for i in range(2)}}
-    fig = plot({"one": two, "other": two})
+        error = (rate * (1 - rate) / num_tests) ** 0.5
+        alarms = np.mean(p <= rate)
+        assert rate - 4 * error - 0.02 < alarms < rate + 4 * error
+
+
+def test_ranks_are_shown_with_the_band():
+    results = uniform_results(2)
+    fig = plot({"one": results, "other": results})
+    plt.close(fig)
     assert [ax.get_title() for ax in fig.axes] == ["one", "other"]
     assert [len(ax.lines) for ax in fig.axes] == [2, 2]
     (band,) = fig.axes[0].collections
-    assert 0.1 < band.get_paths()[0].get_extents().height < 1.0
-    plt.close(fig)
+    (path,) = band.get_paths()
+    assert 0.1 < path.get_extents().height < 1.0
