@@ -90,9 +90,11 @@ def test_labels_and_counts_need_no_scale_and_stay_whole(note, Y):
     assert checked.dtype.kind == Y.dtype.kind
 
 
-def test_whole_inputs_are_told_as_others(note):
-    X = 1000 * X_GOOD
-    assert "standardise" in note(X.astype(int), RARE)
+def test_whole_inputs_are_inputs_as_others(note):
+    X = 1000 * X_GOOD.astype(int)
+    assert "standardise" in note(X, RARE)
+    checked, _ = bnn.check_data(X, RARE)
+    assert checked.dtype.kind == "f"
 
 
 @pytest.mark.parametrize("X", [INPUT, np.hstack([np.zeros((9, 1)), INPUT])])

@@ -91,12 +91,17 @@ def test_draws_of_the_prior_are_predicted_at_other_inputs(prior):
     assert f.shape == Y.shape == (1, 6, 500, 1)
 
 
-def test_draws_must_be_grouped_by_chain():
-    told = r"get_samples\(group_by_chain=True\)"
-    with pytest.raises(ValueError, match=told):
-        predict_all(two_chains().get_samples(), X_GOOD, D_H=2)
-    with pytest.raises(ValueError, match=told):
-        predict_all({"prec_obs": np.ones(6)}, X_GOOD, D_H=2)
+UNGROUPED = {
+    "of scalars and arrays": {"prec_obs": np.ones(6), "w1": np.ones((6, 2, 2))},
+    "of a scalar": {"prec_obs": np.ones(6)},
+    "of two arrays": {"w1": np.ones((6, 2, 2)), "f": np.ones((6, 9, 1))},
+}
+
+
+@pytest.mark.parametrize("draws", UNGROUPED.values(), ids=UNGROUPED)
+def test_draws_must_be_grouped_by_chain(draws):
+    with pytest.raises(ValueError, match=r"get_samples\(group_by_chain=True\)"):
+        predict_all(draws, X_GOOD, D_H=2)
 
 
 @pytest.mark.parametrize("columns", [1, 3])
