@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# Model, data and names are those of NumPyro's examples/bnn.py (Apache-2.0),
+# Copyright Contributors to the Pyro Project.
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["numpyro>=0.20,<0.23", "jax>=0.7.2,<0.13", "jaxlib>=0.7.2,<0.13",
@@ -12,10 +14,15 @@ Bayesian neural network
    :alt: Noisy data, the curve behind them, and 20 curves that part where the data end
 
 A neural network that was trained as usual answers with one curve. A *Bayesian* neural
-network (BNN) keeps all sets of weights and weighs each by Bayes' rule: in proportion to
-its *prior*, how probable it is before there are data, times its *likelihood*, how
-probable it makes the data. This is the *posterior*: its curves stay together where
-there are data and part elsewhere.
+network (BNN) keeps all sets of weights and gives each of them a probability: in
+proportion to its *prior*, how probable it is before there are data, times its
+*likelihood*, how probable it makes the data. These probabilities are the *posterior*.
+The curves of the probable networks stay together where there are data, and part
+elsewhere.
+
+The model, the data and the names of the pieces are those of NumPyro's example
+`bnn.py <https://github.com/pyro-ppl/numpyro/blob/master/examples/bnn.py>`_ (Apache-2.0,
+Copyright Contributors to the Pyro Project).
 """
 
 # sphinx_gallery_dummy_images = 1
@@ -43,139 +50,154 @@ from numpyro.infer import MCMC, NUTS
 # %%
 # The model
 # ---------
-# The prior of every weight is standard normal. The noise has an unknown precision, one
-# over its variance, with a Gamma prior of shape 3 and rate 1. The likelihood is last:
+# A datum is a column :math:`x` of D_X features and an output :math:`y`. Two hidden
+# layers of D_H units each turn the one into the mean of the other:
 #
 # .. math::
 #
 #    w_1, w_2, w_3 &\sim \mathrm{Normal}(0, 1) \\
-#    f(X) &= \tanh(\tanh(X w_1)\, w_2)\, w_3 \\
+#    f(x) &= w_3' \tanh(w_2' \tanh(w_1' x)) \\
 #    \mathrm{prec\_obs} &\sim \mathrm{Gamma}(3, 1) \\
-#    Y &\sim \mathrm{Normal}(f(X),\ \mathrm{prec\_obs}^{-1/2})
+#    y &\sim \mathrm{Normal}(f(x),\ \mathrm{prec\_obs}^{-1/2})
 #
-# More units make f wilder: their number is a choice of prior, too. In NumPyro,
-# ``sample`` names an unknown and its prior. By itself it draws from that; under NUTS,
-# below, it returns a value that NUTS tries, and adds its log density to a sum. With
-# ``obs`` the value is known: data. The sum, the log of prior times likelihood, and its
-# gradient are all that NUTS needs (it moves log prec_obs, and NumPyro adds a term for
-# that).
+# The prior of every single weight is standard normal. The noise has an unknown
+# precision, one over its variance, with a Gamma prior of shape 3 and rate 1. The
+# likelihood is the last line. The output f is a sum over the units of the last hidden
+# layer, so with more units it varies more: their number is a choice of prior, too.
+#
+# In NumPyro a model is a function, and ``sample`` names an unknown and its
+# distribution. What ``sample`` does depends on who runs the model. Under NUTS, the
+# sampler below, it returns a value that NUTS tries, and adds the log density of this
+# value to a sum. With ``obs`` the value is known: these are the data. The whole sum is
+# the log of prior times likelihood, and this sum and its gradient are all that NUTS
+# needs. (A precision must be positive, so NUTS moves its logarithm instead; NumPyro
+# corrects the density for that.)
 def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
 
-    ``deterministic`` records a value. ``plate`` says that the N data are independent,
-    ``to_event(1)`` that one datum is a row of Y. ValueError for other shapes of Y."""
+    ``linear(w, z)`` is :math:`w' z`, ``deterministic`` records a value. ValueError for
+    another shape of Y.
+    """
     N, D_X = X.shape
-    if Y is not None and Y.shape != (N, 1):  # it would broadcast to a wrong density
+    if Y is not None and Y.shape != (N, 1):
         raise ValueError(f"Y must have shape {(N, 1)}, not {Y.shape}")
-    # the prior: every weight is Normal(0, 1)
+
+    # the prior
     w1 = numpyro.sample("w1", dist.Normal(np.zeros((D_X, D_H)), 1.0))  # (D_X, D_H)
     w2 = numpyro.sample("w2", dist.Normal(np.zeros((D_H, D_H)), 1.0))  # (D_H, D_H)
     w3 = numpyro.sample("w3", dist.Normal(np.zeros((D_H, 1)), 1.0))  # (D_H, 1)
-    # the network, transposed: on a CPU, XLA is faster with the data on the last axis
+    prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
+    sigma_obs = 1.0 / jnp.sqrt(prec_obs)  # ()
+
+    # the network: all data at once, each a column, as loops over them then run faster
     z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N)
     z2 = jnp.tanh(linear(w2, z1))  # (D_H, N)
-    f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1), the output without noise
-    # the likelihood: N independent data, with noise of precision prec_obs
-    prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
+    f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1)
+
+    # The likelihood. ``plate`` says that the N data are independent. ``to_event(1)``
+    # says that one datum is a row of Y: else the plate would take its only column for
+    # the data, and count every row N times.
     with numpyro.plate("data", N):
-        numpyro.sample("Y", dist.Normal(f, 1 / jnp.sqrt(prec_obs)).to_event(1), obs=Y)
+        numpyro.sample("Y", dist.Normal(f, sigma_obs).to_event(1), obs=Y)
 
 
 def linear(w, z):
     """Return ``w.T @ z`` (M, N) for weights w (K, M) and inputs z (K, N)."""
     if len(w) != len(z):
         raise ValueError(f"weights for {len(w)} inputs (columns or units) got {len(z)}")
-    small = w.size * z.shape[1] <= 4096  # then a sum is faster, and as accurate
-    return jnp.sum(jax.vmap(jnp.outer)(w, z), axis=0) if small else w.T @ z
+    if w.size * z.shape[1] > 4096:
+        return w.T @ z
+    # a product of small matrices is a sum that XLA compiles into a faster loop
+    return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
 
 
 # %%
 # The data
 # --------
 # A parabola plus a wave, in one input :math:`x`. The network gets the features
-# :math:`1, x, x^2`. The ones make ``w1[0]`` the bias of the first layer; no other layer
-# has one. The test inputs reach beyond the training inputs, where a BNN earns its keep.
+# :math:`1, x, x^2`. The ones make ``w1[0]`` the bias of the first layer, and no other
+# layer has one. The test inputs reach beyond the training inputs: there are no data,
+# and the answer comes from the prior.
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     """Return X (N, D_X), Y (N, 1), X_test (N_test, D_X), the true f_test (N_test, 1).
 
-    Y and f_test are standardised, sigma_obs is the noise before that; N is over 1."""
+    Y and f_test are standardised, sigma_obs is the noise before that; N is over 1.
+    """
     rng = np.random.RandomState(0)
     W = 0.5 * rng.randn(D_X, 1)  # (D_X, 1)
     noise = sigma_obs * rng.randn(N, 1)  # (N, 1)
-    x = np.append(np.linspace(-1.0, 1.0, N), np.linspace(-1.3, 1.3, N_test))[:, None]
-    X = x ** np.arange(D_X)  # (N + N_test, D_X)
-    f = X @ W + 0.5 * (0.5 + x) ** 2 * np.sin(4.0 * x)  # (N + N_test, 1)
-    Y = f[:N] + noise  # (N, 1)
-    return X[:N], (Y - Y.mean()) / Y.std(), X[N:], (f[N:] - Y.mean()) / Y.std()
+
+    def features_and_curve(x):
+        X = x ** np.arange(D_X)
+        f = X @ W + 0.5 * (0.5 + x) ** 2 * np.sin(4.0 * x)
+        return X, f
+
+    X, f = features_and_curve(np.linspace(-1.0, 1.0, N)[:, None])
+    X_test, f_test = features_and_curve(np.linspace(-1.3, 1.3, N_test)[:, None])
+    Y = f + noise
+    mean = Y.mean()
+    sd = Y.std()
+    return X, (Y - mean) / sd, X_test, (f_test - mean) / sd
 
 
 # %%
 # Inference
 # ---------
-# A prediction is an average over the posterior. No formula gives it, but a mean of
-# draws comes close. A draw is a value for every unknown, with 5 units a layer 46
-# numbers: a point in 46 dimensions. To NUTS, the No-U-Turn Sampler, the posterior is a
-# landscape there, lowest where it is most probable. It pushes the point in a random
-# direction and lets it roll, both ways, in *leapfrog steps*, until the path turns back,
-# gets inaccurate (*diverges*) or has 1023 steps. The next draw is a point of the path,
-# chosen at random by its probability. The draws form a *chain*; several chains are
-# independent. In a *warm-up*, thrown away, NUTS tunes its steps.
-def check_data(X, Y):
-    """Return X (N, D_X) and Y (N, ...) as arrays, and print signs of a useless fit.
-
-    Whole numbers and booleans in Y are taken for labels or counts, of any scale. The
-    ValueError for another shape, masked values, infinity or NaN names the array."""
-    arrays = {"X": X, "Y": Y}
-    for name, values in arrays.items():
-        try:
-            values = np.ma.asarray(values)  # a masked array keeps its mask
-            whole = name == "Y" and values.dtype.kind in "biu"
-            dtype = jnp.result_type(values.data if whole else float)
-            arrays[name] = np.asarray_chkfinite(values, dtype)
-            if np.ma.is_masked(values) or whole and np.any(arrays[name] != values):
-                raise ValueError(f"some are masked, or beyond {dtype}")
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must hold finite numbers: {error}") from None
-    X, Y = arrays.values()
-    if X.ndim != 2 or not X.size or Y.shape[:1] != X.shape[:1]:
-        raise ValueError(f"X must be (N, D_X), Y (N, ...), not {X.shape} and {Y.shape}")
-    size, mean, sd = np.max(np.abs(X)), np.mean(Y), np.std(Y)
-    if size > 10 or not whole and (abs(mean) > 1 or not 1 / 3 <= sd <= 3):
-        print(f"Note: X reaches {size:.3g}, Y is {mean:.3g} +- {sd:.3g}: standardise.")
-    if not np.any(np.all(X == X[0], axis=0) & (X[0] != 0)):
-        print("Note: X has no column of ones: the network may have no biases.")
-    return X, Y
-
-
+# What a BNN answers are averages over the posterior: the mean of f at some x, say, or
+# how probable it is that f is above 1 there. No formula gives them, but an average over
+# *draws* comes close. A draw is a value for every unknown, with 5 units a layer 46
+# numbers: a point in 46 dimensions. The draws have to be such that a region with twice
+# the probability gets twice as many.
+#
+# NUTS, the No-U-Turn Sampler, makes them one after the other. It sees the posterior as
+# a landscape, low where it is probable, and a draw as a ball there. It gives the ball a
+# push in a random direction and follows its roll, forward and backward in time, without
+# friction. The gradient is the slope, and a *leapfrog step* is one short stretch of the
+# path. The path ends where it turns back, or after 1023 steps, or where a step is so
+# inaccurate that the ball gains energy from nowhere: then the path *diverges*.
+#
+# The next draw is one of the points of this path, chosen nearly evenly. That is right
+# because a ball that rolls without friction, pushed anew for each draw, spends in every
+# region a time in proportion to its probability: Betancourt (2017) has the argument.
+#
+# The draws form a *chain*. Each chain starts somewhere else, and several are
+# independent. In a *warm-up*, whose draws are thrown away, it finds the probable region
+# and NUTS tunes the length of its steps.
+#
+# All randomness comes from keys: the same key gives the same numbers, and
+# ``jax.random.split`` makes several independent keys of one.
 def run_inference(
-    model, rng_key, X, Y, D_H, num_warmup=1000, num_samples=2000, num_chains=1,
-    progress_bar=True, target_accept_prob=0.8,
-):  # fmt: skip
-    """Sample ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC object.
+    model,
+    rng_key,
+    X,
+    Y,
+    D_H,
+    num_warmup=1000,
+    num_samples=2000,
+    num_chains=1,
+    progress_bar=True,
+    target_accept_prob=0.8,
+):
+    """Sample the posterior of ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC.
 
-    Its ``get_samples()`` holds each unknown and f, (S, ...), S = num_chains *
-    num_samples. ``jax.random.key(0)`` is an rng_key; a larger target_accept_prob means
-    smaller, more accurate steps. Call ``use_device`` first. Chains that share a device
-    on a CPU have no bar. ValueError as from ``check_data``, RuntimeError without a
-    finite density."""
+    Its ``get_samples(group_by_chain=True)`` holds each unknown and f as (C, S, ...), C
+    chains of S draws. ``jax.random.key(0)`` is an rng_key. A target_accept_prob nearer
+    to 1 makes smaller, more accurate steps. Call ``use_device`` first. ValueError as
+    from ``check_data`` and ``check_likelihood``, RuntimeError without a finite density.
+    """
     X, Y = check_data(X, Y)
-    # which device computes which chain is a matter of speed: skip to ``kernel``
-    devices, on_cpu = jax.local_devices(), jax.default_backend() == "cpu"
-    used = max(n for n in range(1, len(devices) + 1) if num_chains % n == 0)
-    if used == num_chains:
-        chain_method = "parallel"  # a device for each chain
-    elif used > 1 or on_cpu:
-        chain_method = partial(share_chains, used)  # several chains on each device
-    else:
-        chain_method = "vectorized"  # all on one accelerator
-    on = f"{used} of {len(devices)} device(s), {num_warmup} + {num_samples} draws each"
-    print(f"NUTS on {jax.default_backend()}: {num_chains} chain(s) on {on}", flush=True)
-    if not on_cpu and isinstance(D_H, int) and num_chains * len(X) * D_H < 500_000:
-        print("Note: a step takes ~0.1 ms here, a CPU is faster; chains cost little.")
-    kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)  # NUTS, faster
-    sizes = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
-    bar = progress_bar and isinstance(chain_method, str)
-    mcmc = MCMC(kernel, **sizes, chain_method=chain_method, progress_bar=bar)
+    check_likelihood(model, X, Y, D_H)
+    kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)
+    chain_method = choose_chain_method(num_chains)
+    mcmc = MCMC(
+        kernel,
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+        chain_method=chain_method,
+        # NumPyro has no bar for chains that share a device
+        progress_bar=progress_bar and isinstance(chain_method, str),
+    )
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
     if not np.all(np.isfinite(mcmc.last_state.potential_energy)):
         raise RuntimeError("chains found no point of finite density: see model and Y")
@@ -185,103 +207,197 @@ def run_inference(
 # %%
 # Did it converge?
 # ----------------
-# Chains have converged if their draws represent the whole posterior, wherever they
-# started. ``r_hat`` compares the means of the halves of all chains, relative to the
-# spread of the draws: 1.00 if they are equal, as they must be, though that is not
-# enough. ``n_eff`` is how many independent draws would tell the mean as precisely.
-# Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and, in four chains, an
-# ``n_eff`` of at least 400, by forms that are stricter than NumPyro's: the package
-# ArviZ has them. After a warning take more draws; if ``r_hat`` stays high, chains are
-# too slow or sit in different regions: do not use them. At nan, draws never vary.
+# Draws can be trusted if the chains have forgotten where they started. ``r_hat``
+# compares the means of the halves of all chains, relative to the spread of the draws:
+# where all halves agree it is 1.00. They may agree and still have missed a region that
+# no chain found, so more chains from other starts say more.
 #
-# But do not ask the weights. Flip the signs of all weights into and out of a hidden
-# unit (tanh is odd), or swap two units of a layer, and the network computes the same:
-# of the :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images no chain sees all. Ask the
-# function values ``f``, here at the training inputs, and the precision of the noise.
-def print_convergence(mcmc):
+# Neighbours in a chain resemble each other. ``n_eff`` is the number of independent
+# draws that would tell the mean as precisely. It is about the mean: the ends of the
+# bands below need more draws, and the package ArviZ has an ``ess_tail`` for them.
+#
+# Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and an ``n_eff`` of at
+# least 400, for four chains or more and with stricter forms of both, which ArviZ has,
+# too. The script runs one chain by default because that is the quickest look; four are
+# better.
+#
+# What should converge? Not the weights. Flip the signs of all weights into and out of a
+# hidden unit (tanh is odd), or swap two units of a layer, and the network computes the
+# same. So the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images of
+# every network. No chain visits them all, and none needs to, as they all predict the
+# same. Look at what the network computes, ``f``, here at the training inputs, and at
+# the precision of the noise.
+def print_convergence(mcmc, names=()):
     """Print signs that the chains of ``run_inference`` did not converge.
 
-    Return the worst r_hat and n_eff, of f and prec_obs where they are there, and the
-    number of divergences. ValueError without either, or with fewer than 4 draws."""
+    Judged are f, every unknown that is one number, and those in names. Return their
+    worst r_hat and n_eff and the number of divergences. ValueError for names without
+    draws, if there is nothing to judge, or with fewer than 4 draws a chain.
+    """
     draws = mcmc.get_samples(group_by_chain=True)  # each (C, S, ...)
     extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
-    C, S = extra["diverging"].shape  # chains, draws of each; NumPyro always records it
-    found = {k: np.asarray(draws[k], float) for k in ["f", "prec_obs"] if k in draws}
-    if not found or S < 4:
-        raise ValueError("mcmc must hold f or prec_obs, and 4 or more of each chain")
-    r_hat, n_eff, divergences = [], [], int(np.sum(extra["diverging"]))
-    print(f"{'What has to converge':>24} {'worst r_hat':>12} {'worst n_eff':>12}")
-    for name, values in found.items():
-        r_hat.append(np.max(diagnostics.split_gelman_rubin(values)))
-        n_eff.append(np.min(diagnostics.effective_sample_size(values)))
-        print(f"{name:>24} {r_hat[-1]:>12.3f} {n_eff[-1]:>12.0f}")
+    C, S = extra["diverging"].shape
+    if S < 4:
+        raise ValueError(f"each chain must have 4 or more draws, not {S}")
+    numbers = [name for name in draws if draws[name].ndim == 2]
+    judged = [name for name in draws if name in ("f", *numbers, *names)]
+    if not judged or not set(names) <= set(draws):
+        raise ValueError(f"names must be among {list(draws)}, not {names}")
+
+    worst = np.array([worst_r_hat_and_n_eff(draws[name]) for name in judged])
+    print("    What has to converge  worst r_hat  worst n_eff")
+    for name, (r_hat, n_eff) in zip(judged, worst, strict=True):
+        print(f"{name:>24} {r_hat:>12.3f} {n_eff:>12.0f}")
+    not_judged = [name for name in draws if name not in judged]
+    if not_judged:
+        print("Not judged:", ", ".join(not_judged))
+    divergences = int(np.sum(extra["diverging"]))
     print(f"Number of divergences: {divergences}")
     if "num_steps" in extra:  # 2^10 - 1, NumPyro's default
-        at_cap = 100 * np.mean(extra["num_steps"] == 1023)
-        print(f"Draws whose path reached the cap of 1023 steps: {at_cap:.0f} %")
-    if divergences:
-        print("Note: paths diverged; draws may be missing: try target_accept_prob=.99.")
-    if C == 1:
-        print("Note: one chain cannot show what it missed; --num-chains 4 may.")
-    if not (np.max(r_hat) <= 1.01 and np.min(n_eff) >= 400):  # true for NaN, too
-        print("Warning: r_hat > 1.01, n_eff < 400 or nan: raise --num-warmup and -n.")
-    return {"r_hat": np.max(r_hat), "n_eff": np.min(n_eff), "divergences": divergences}
+        percent = 100 * np.mean(extra["num_steps"] == 1023)
+        print(f"Draws whose path reached the cap of 1023 steps: {percent:.0f} %")
+    r_hats, n_effs = worst.T
+    print_advice(C, divergences, r_hats, n_effs)
+    return {
+        "r_hat": np.max(r_hats),
+        "n_eff": np.min(n_effs),
+        "divergences": divergences,
+    }
+
+
+def worst_r_hat_and_n_eff(values):
+    """Return the largest r_hat and the smallest n_eff of values (C, S, ...), or NaN."""
+    C, S = values.shape[:2]
+    columns = np.asarray(values).reshape(C, S, -1)  # (C, S, M)
+    r_hat = -np.inf
+    n_eff = np.inf
+    # these need 18 times the memory of what they are given: a million numbers at a time
+    width = 1 + 1_000_000 // (C * S)
+    for start in range(0, columns.shape[2], width):
+        block = columns[:, :, start : start + width].astype(float)
+        r_hat = np.maximum(r_hat, np.max(diagnostics.split_gelman_rubin(block)))
+        n_eff = np.minimum(n_eff, np.min(diagnostics.effective_sample_size(block)))
+    return r_hat, n_eff
+
+
+def print_advice(num_chains, divergences, r_hats, n_effs):
+    """Say of each trouble what to do, by the flag and by the argument."""
+    if divergences > 0:
+        print(
+            "Note: some paths diverged, so draws may be missing where they did. See "
+            "whether f stays the same with --target-accept-prob 0.99 "
+            "(target_accept_prob=0.99)."
+        )
+    if num_chains == 1:
+        print(
+            "Note: one chain cannot show what it missed. Run four: --num-chains 4 "
+            "(num_chains=4)."
+        )
+    if np.any(r_hats > 1.01):
+        print(
+            "Warning: r_hat is above 1.01, so the chains do not agree. Raise "
+            "--num-warmup and --num-samples (num_warmup, num_samples). If it stays "
+            "high, do not use these draws."
+        )
+    if np.any(n_effs < 400):
+        print(
+            "Warning: n_eff is below 400: too few independent draws. Raise "
+            "--num-samples (num_samples)."
+        )
+    if np.any(np.isnan(r_hats + n_effs)):
+        print(
+            "Warning: r_hat or n_eff is nan, so draws never vary or are not finite. Do "
+            "not use them. Try another --seed (rng_key), then look at model and data."
+        )
 
 
 # %%
 # Prediction
 # ----------
 # To predict with *one* posterior draw, fix the unknowns at it and run the model without
-# ``Y``: it computes f and draws new observations. ``jax.vmap`` does so with all chains
-# at once, ``jax.lax.map`` in batches, to save memory. Random numbers come from keys:
-# each draw has its own, so that no two share their noise.
+# ``Y``: it computes f and draws new observations. This is ``predict``. It is written
+# for one draw, and ``for_all_draws`` applies it to all.
+#
+# ``jax.vmap`` turns a function of one thing into one of many things at once, here of
+# all chains. ``jax.lax.map`` goes through the draws of a chain in batches, to save
+# memory. Each draw has a key of its own, so that no two share their noise.
 def predict(model, rng_key, draw, X, D_H):
-    """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw."""
-    # seed gives random numbers, trace runs the model and records it; condition fixes
-    # only what is sampled: f is computed anew, and a Y in the draw must be left out
+    """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw.
+
+    ValueError if the draw lacks an unknown of the model: it would be drawn anew.
+    """
     unknowns = {name: value for name, value in draw.items() if name != "Y"}
-    at_draw = handlers.condition(handlers.seed(model, rng_key), unknowns)
+    seeded = handlers.seed(model, rng_key)  # its random numbers
+    at_draw = handlers.condition(seeded, unknowns)  # not f, which is computed anew
     trace = handlers.trace(at_draw).get_trace(jnp.asarray(X, float), None, D_H)
+    sampled = [site for site in trace.values() if site["type"] == "sample"]
+    anew = [site["name"] for site in sampled if not site["is_observed"]]
+    if anew != ["Y"]:
+        raise ValueError(f"model would draw {anew} anew, not Y alone: fix them in draw")
     return trace["f"]["value"], trace["Y"]["value"]
 
 
 def for_all_draws(function, rng_key, draws):
-    """Return ``function(key, draw)`` of all draws, a dict of (C, S, ...), in NumPy."""
+    """Return ``function(key, draw)`` of all draws, a dict of (C, S, ...), in NumPy.
+
+    ValueError unless all begin with the same (C, S).
+    """
     draws = {name: np.asarray(values) for name, values in draws.items()}
-    shapes = {values.shape[:2] for values in draws.values()}
-    if len(shapes) != 1 or len(min(shapes)) < 2:  # all begin with the same (C, S)
-        raise ValueError(f"take get_samples(group_by_chain=True): draws are {shapes}")
-    keys = jax.random.split(rng_key, shapes.pop())  # (C, S)
-    # each takes one axis off all arrays, in a tuple or a dict: vmap C, map S
-    in_batches = partial(jax.lax.map, lambda pair: function(*pair), batch_size=20)
-    return jax.device_get(jax.vmap(in_batches)((keys, draws)))
+    leading = {values.shape[:2] for values in draws.values()}
+    if len(leading) != 1 or len(min(leading)) < 2:
+        raise ValueError(f"take get_samples(group_by_chain=True): draws are {leading}")
+    C, S = min(leading)
+    keys = jax.random.split(rng_key, (C, S))
+
+    def one_draw(key_and_draw):
+        key, draw = key_and_draw
+        return function(key, draw)
+
+    def one_chain(keys_and_draws):
+        return jax.lax.map(one_draw, keys_and_draws, batch_size=20)
+
+    all_chains = jax.vmap(one_chain)
+    return jax.device_get(all_chains((keys, draws)))
 
 
 # %%
 # The picture
 # -----------
 # At each :math:`x` 90 % of the predicted ``Y`` fall into the wide band, and 90 % of the
-# functions ``f`` run through the narrow one; fewer stay in it from end to end.
+# functions ``f`` run through the narrow one. Both bands hold at one :math:`x` at a
+# time: fewer functions stay inside from end to end.
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     """Plot data, truth (or None) and predictions (C, S, N_test, 1) over column 1 of X.
 
-    X_test is sorted by it. ValueError for predictions of another shape."""
-    X, Y, X_test = map(np.asarray, (X, Y, X_test))
-    if X.shape[1] < 2 or f_draws.shape[2:] != (len(X_test), 1):
-        raise ValueError(f"no column 1 of X {X.shape}, or outputs: {f_draws.shape}")
-    x, x_test = X[:, 1], X_test[:, 1]  # (N,), (N_test,)
+    ValueError for predictions of another shape, or X_test not sorted by column 1.
+    """
+    X = np.asarray(X)
+    X_test = np.asarray(X_test)
+    if X.shape[1] < 2:
+        raise ValueError(f"X must have a column 1 to plot over, not shape {X.shape}")
+    shape = (*f_draws.shape[:2], len(X_test), 1)
+    if f_draws.shape != shape or Y_draws.shape != shape:
+        found = f"{f_draws.shape} and {Y_draws.shape}"
+        raise ValueError(f"f_draws and Y_draws must have shape {shape}, not {found}")
+    x = X[:, 1]  # (N,)
+    x_test = X_test[:, 1]  # (N_test,)
+    if not np.all(np.diff(x_test) >= 0):
+        raise ValueError("X_test must be sorted by its column 1")
+
     band = partial(np.quantile, q=[0.05, 0.95], axis=(0, 1, 3))  # -> (2, N_test)
     f = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
     curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test)
+    size = min(5, 50 / len(x) ** 0.5)  # many data must not hide the mean
     ink = plt.rcParams["text.color"]  # a style may have white on black
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
     ax.fill_between(x_test, *band(Y_draws), fc=("C0", 0.15), label="90 percent of Y")
     ax.fill_between(x_test, *band(f_draws), fc=("C0", 0.35), label="90 percent of f")
-    ax.plot(x_test, curves.T, c="C0", lw=0.4, label=["draws of f"] + 19 * [None])
+    lines = ax.plot(x_test, curves.T, c="C0", lw=0.4)
+    lines[0].set_label("draws of f")
     ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
     if f_test is not None:
         ax.plot(x_test, f_test, c=ink, ls="--", lw=1, label="true function")
-    ax.plot(x, Y, "x", c=ink, mew=1, ms=min(5, 50 / x.size**0.5), label="training data")
+    ax.plot(x, Y, "x", c=ink, mew=1, ms=size, label="training data")
     ax.axvline(x.min(), c="0.5", ls=":", label="training data end")
     ax.axvline(x.max(), c="0.5", ls=":")
     ax.set(title="Bayesian neural network", xlabel="x", ylabel="Y", xmargin=0)
@@ -290,59 +406,224 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 
 
 # %%
-# Speed and devices
-# -----------------
-# Skip this section and the next: the results are at the end. These pieces are for speed
-# (and precision, on a GPU). Copy them and ``check_data`` along with ``run_inference``.
-class CompiledNUTS(NUTS):
-    """NUTS with a compiled start: with one chain, a first run takes 3 to 5 s less.
+# All of it
+# ---------
+# The whole story once more, in code. The settings come from the command line. Here the
+# lesson ends: go on with `What you see <#what-you-see>`_, unless you want to copy
+# ``run_inference``, which needs the pieces of the next section.
+def main(argv=()):
+    """Sample a Bayesian neural network, check the draws, and plot its predictions."""
+    args = parse_args(argv)
+    D_H = args.num_hidden
+    X, Y, X_test, f_test = get_data(N=args.num_data)
+    key_inference, key_prediction = jax.random.split(jax.random.key(args.seed))
 
-    Plain ``NUTS`` gives the same posterior; a ``numpyro.param`` or a module that starts
-    from what the model computes needs it (here it is an UnexpectedTracerError)."""
+    start = time.perf_counter()
+    mcmc = run_inference(
+        model,
+        key_inference,
+        X,
+        Y,
+        D_H,
+        num_warmup=args.num_warmup,
+        num_samples=args.num_samples,
+        num_chains=args.num_chains,
+        # where someone watches: stderr, 2, is a terminal, or there is a prompt
+        progress_bar=os.isatty(2) or hasattr(sys, "ps1"),
+        target_accept_prob=args.target_accept_prob,
+    )
+    draws = jax.device_get(mcmc.get_samples(group_by_chain=True))  # each (C, S, ...)
+    seconds = time.perf_counter() - start
+    sizes = f"{args.num_warmup} + {args.num_samples} draws each"
+    print(f"MCMC elapsed time: {seconds:.2f} s, {sizes}")
 
-    def init(self, rng_key, *args, **kwargs):
-        return jax.jit(lambda key: NUTS.init(self, key, *args, **kwargs))(rng_key)
+    names = ["prec_obs"]
+    if D_H <= 7:
+        names += ["w1", "w2", "w3"]
+    else:
+        print(f"The rows of {D_H * (D_H + 4)} weights are left out.")
+    with np.errstate(invalid="ignore", divide="ignore"):  # chains that never moved
+        diagnostics.print_summary({name: draws[name] for name in names})
+        print_convergence(mcmc)
+
+    def predict_at_test(key, draw):
+        return predict(model, key, draw, X_test, D_H)
+
+    f_draws, Y_draws = for_all_draws(predict_at_test, key_prediction, draws)
+    fig = plot(X, Y, X_test, f_test, f_draws, Y_draws)  # from (C, S, N_test, 1)
+    save(fig, args.output)
+
+
+# %%
+# Behind it
+# ---------
+# Skip this section and the next when you learn. When you copy ``run_inference``, take
+# this one along: it has the checks of what people often get wrong, speed, and devices.
+def check_data(X, Y):
+    """Return X (N, D_X) and Y (N, ...) as arrays, and print signs of a useless fit.
+
+    X becomes float, and so does Y unless it holds whole numbers or booleans: labels,
+    say. ValueError for other shapes, and with their place for NaN, infinity, masked
+    values and whole numbers beyond 32 bits.
+    """
+    X = as_array("X", X, keep_whole_numbers=False)
+    Y = as_array("Y", Y, keep_whole_numbers=True)
+    if X.ndim != 2 or X.size == 0 or Y.shape[:1] != X.shape[:1]:
+        raise ValueError(f"X must be (N, D_X), Y (N, ...), not {X.shape} and {Y.shape}")
+    print_scale_note("X", X, smallest_sd=0.1)
+    if Y.dtype.kind == "f":
+        print_scale_note("Y", Y, smallest_sd=1 / 3)
+    is_constant = np.all(X == X[0], axis=0)  # (D_X,)
+    if not np.any(is_constant & (X[0] != 0)):
+        print("Note: X has no column of ones, so the network may have no biases.")
+    return X, Y
+
+
+def as_array(name, values, keep_whole_numbers):
+    """Return an array of finite numbers for ``check_data``."""
+    try:
+        masked = np.ma.asarray(values)
+        is_whole = keep_whole_numbers and masked.dtype.kind in "biu"
+        dtype = jnp.result_type(masked.data if is_whole else float)
+        array = np.asarray(masked, dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold finite numbers: {error}") from None
+    is_bad = np.ma.getmaskarray(masked) | ~np.isfinite(array)
+    if is_whole:
+        is_bad |= array != masked.data  # beyond 32 bits numbers begin again
+    rows, *columns = np.nonzero(np.atleast_1d(is_bad))
+    if len(rows) > 0:
+        where = f"column(s) {np.unique(columns)}, from 0, in {len(set(rows))} row(s)"
+        raise ValueError(f"{name} must hold finite {dtype}, none masked: see {where}")
+    return array
+
+
+def print_scale_note(name, values, smallest_sd):
+    """Say which columns are far from mean 0 and standard deviation 1."""
+    mean = np.mean(values, axis=0, dtype=float)
+    sd = np.std(values, axis=0, dtype=float)
+    is_narrow = (0 < sd) & (sd < smallest_sd)  # 0 is that of a constant
+    is_label = np.all(np.isin(values, [0, 1]), axis=0)
+    is_off = (np.abs(mean) > 1) | is_narrow | (sd > 3)
+    columns = np.flatnonzero(is_off & ~is_label)
+    if len(columns) > 0:
+        print(
+            f"Note: standardise {name}, as the prior expects a scale of 1: column(s) "
+            f"{columns}, from 0, are far from it."
+        )
+
+
+def check_likelihood(model, X, Y, D_H):
+    """Check the shape of what ``model`` observes, and what it takes whole numbers for.
+
+    ValueError with the shapes of a distribution and its data, if some of the data would
+    count more than once.
+    """
+
+    def check(rng_key):
+        seeded = handlers.seed(model, rng_key)
+        trace = handlers.trace(seeded).get_trace(X, Y, D_H)
+        for name, site in trace.items():
+            if site["type"] == "sample" and site["is_observed"]:
+                check_observed(name, site["fn"], site["value"])
+
+    jax.eval_shape(check, jax.random.key(0))  # runs the model, but computes nothing
+
+
+def check_observed(name, distribution, data):
+    """Check the data that a model observes under one name."""
+    shape = distribution.shape()
+    if np.broadcast_shapes(shape, np.shape(data)) != np.shape(data):
+        raise ValueError(
+            f"the distribution of {name} in model must have the shape of the data, "
+            f"{np.shape(data)}, not {shape}: else data count more than once (see plate "
+            "and to_event)"
+        )
+    is_whole = isinstance(data, np.ndarray) and data.dtype.kind in "iu"
+    if is_whole and not distribution.support.is_discrete and np.ptp(data) > 1:
+        print(
+            f"Note: model takes the whole numbers of {name} for measurements: "
+            "standardise them. Labels and counts need a discrete distribution."
+        )
+
+
+def choose_chain_method(num_chains):
+    """Return NumPyro's ``chain_method`` for the devices there are, and print it."""
+    devices = jax.local_devices()
+    backend = jax.default_backend()
+    num_used = len(devices)  # the largest number of them that divides the chains
+    while num_chains % num_used > 0:
+        num_used -= 1
+    where = f"{num_used} of {len(devices)} device(s)"
+    print(f"NUTS on {backend}: {num_chains} chain(s) on {where}", flush=True)
+    if num_used == num_chains:
+        return "parallel"  # a device for each chain
+    if num_used == 1 and backend != "cpu":
+        return "vectorized"  # all chains on one accelerator, in step
+    return partial(share_chains, num_used)
 
 
 def share_chains(num_devices, one_chain):
-    """NumPyro's ``chain_method`` for several chains on each of some devices."""
-    # each device has its own loop and waits for none; on a CPU, chains take turns
-    on_cpu = jax.default_backend() == "cpu"
-    share = partial(jax.lax.map, one_chain) if on_cpu else jax.vmap(one_chain)
-    mesh = jax.sharding.Mesh(jax.local_devices()[:num_devices], "chains")
+    """NumPyro's ``chain_method`` for several chains on each of some devices.
+
+    Each device has its own loop and waits for none. On a CPU its chains take turns.
+    """
+    if jax.default_backend() == "cpu":
+        chains_of_a_device = partial(jax.lax.map, one_chain)
+    else:
+        chains_of_a_device = jax.vmap(one_chain)
     spec = jax.sharding.PartitionSpec("chains")
-    shard_map = partial(jax.shard_map, mesh=mesh, in_specs=spec, out_specs=spec)
-    return jax.jit(shard_map(share, check_vma=False))
+    all_chains = jax.shard_map(
+        chains_of_a_device,
+        mesh=jax.sharding.Mesh(jax.local_devices()[:num_devices], "chains"),
+        in_specs=spec,
+        out_specs=spec,
+        check_vma=False,
+    )
+    return jax.jit(all_chains)
+
+
+class CompiledNUTS(NUTS):
+    """NUTS with a compiled start: a first run of one chain takes 3.5 to 5 s less.
+
+    Plain ``NUTS`` gives the same posterior. A ``numpyro.param`` or a module that starts
+    from what the model computes needs it: here that is an UnexpectedTracerError.
+    """
+
+    def init(self, rng_key, *args, **kwargs):
+        def start(key):
+            return NUTS.init(self, key, *args, **kwargs)
+
+        return jax.jit(start)(rng_key)
 
 
 def use_device(device, num_chains):
     """Choose "cpu", "gpu" or "tpu" for JAX, before it first computes in this process.
 
-    All JAX code of the process gets ``jax_platforms``; on a CPU
-    ``jax_num_cpu_devices``, one a chain up to 1024, and two flags of XLA, JAX's
-    compiler, unless JAX has started; elsewhere ``jax_default_matmul_precision``.
-    RuntimeError if JAX is on another device."""
-    platforms, user_flags = jax.config.jax_platforms, os.environ.get("XLA_FLAGS", "")
+    It changes the whole process: ``jax_platforms``; on a CPU ``jax_num_cpu_devices``,
+    one a chain up to 1024; elsewhere ``jax_default_matmul_precision``. Flags of XLA,
+    JAX's compiler, come in front of those in the variable ``XLA_FLAGS`` and stay there.
+    RuntimeError if JAX is on another device.
+    """
+    flags = ""
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else None)
     if device == "cpu":
         # level 1 compiles sooner, loops run as fast; those of 250 kB in one function
         flags = "--xla_backend_optimization_level=1 --xla_backend_extra_options="
         flags += "xla_cpu_small_while_loop_byte_threshold=250000"
-        os.environ["XLA_FLAGS"] = f"{flags} {user_flags}"  # of a flag, the last wins
         with contextlib.suppress(RuntimeError):  # JAX has started: its devices must do
             jax.config.update("jax_num_cpu_devices", min(num_chains, 1024))
-    try:
-        backend = jax.default_backend()  # here JAX starts, and reads the flags
-    finally:
-        os.environ.pop("XLA_FLAGS", None)
-        os.environ.update({"XLA_FLAGS": user_flags} if user_flags else {})
+    users_flags = os.environ.get("XLA_FLAGS", "")
+    if flags not in users_flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {users_flags}"  # of a flag, the last wins
+
+    backend = jax.default_backend()  # here JAX starts, and reads the flags
     if backend != device:
-        jax.config.update("jax_platforms", platforms)
         install = 'pip install "jax[cuda13]>=0.7.2,<0.13" or "jax[tpu]>=0.7.2,<0.13"'
         raise RuntimeError(f"JAX has started on {backend}; others may need {install}")
     if device != "cpu":
-        # By default a factor is rounded to 8 or 11 bits there: a log density of -83 584
-        # (10 000 data, 50 units) is off by 5, else by 0.001; a step takes 4 % longer.
+        # By default an accelerator rounds the factors of a matrix product. On an H200 a
+        # log density was off by 5, with "highest" by 0.001 (10 000 data, 50 units).
         jax.config.update("jax_default_matmul_precision", "highest")
 
 
@@ -352,21 +633,43 @@ def use_device(device, num_chains):
 # Flags and files, nothing about BNNs: leave it behind when you copy.
 def parse_args(argv):
     """Return the settings; bad ones end the program with status 2 and say why."""
-    parser = argparse.ArgumentParser("bnn.py", allow_abbrev=False)
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(
+        "bnn.py",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
     add = parser.add_argument
-    add("-n", "--num-samples", **number(2000, 4, 10**9, "draws per chain"))
-    add("--num-warmup", **number(1000, 0, 10**9, "warm-up draws per chain"))
-    add("--num-chains", **number(1, 1, 10**4, "chains"))
-    add("--num-data", **number(100, 2, 10**7, "training points"))
-    add("--num-hidden", **number(5, 1, 1000, "units a layer"))
-    add("--seed", **number(0, 0, 2**32 - 1, "of sampling and prediction"))
+    add(
+        "-n",
+        "--num-samples",
+        type=whole_number(4, 10**9),
+        default=2000,
+        help="draws a chain",
+    )
+    add(
+        "--num-warmup",
+        type=whole_number(0, 10**9),
+        default=1000,
+        help="warm-up draws a chain",
+    )
+    add("--num-chains", type=whole_number(1, 10**4), default=1, help="chains")
+    add("--num-data", type=whole_number(2, 10**7), default=100, help="training points")
+    add("--num-hidden", type=whole_number(1, 1000), default=5, help="units a layer")
+    add(
+        "--seed",
+        type=whole_number(0, 2**32 - 1),
+        default=0,
+        help="of sampling and prediction",
+    )
+    add(
+        "--target-accept-prob",
+        type=probability,
+        default=0.8,
+        help="nearer to 1: smaller steps",
+    )
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
-    add("-f", "--f", help=argparse.SUPPRESS)  # a notebook's kernel has its own flags
-    args, unknown = parser.parse_known_args(argv)
-    if unknown and not args.f:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    args = parser.parse_args(argv)
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError as error:
@@ -374,24 +677,40 @@ def parse_args(argv):
     return args
 
 
-def number(default, low, high, text):
-    """Return the settings of a flag that takes a whole number from low to high."""
+def whole_number(low, high):
+    """Return an argparse type: a whole number from low to high."""
 
-    def bounded(value):
-        return low + range(low, high + 1).index(int(value))  # or a ValueError
+    def parse(text):
+        with contextlib.suppress(ValueError):
+            if low <= int(text) <= high:
+                return int(text)
+        bounds = f"from {low} to {high}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {bounds}")
 
-    bounded.__name__ = f"number from {low} to {high}"  # argparse prints it
-    return {"type": bounded, "default": default, "help": f"{text}, {low} to {high}"}
+    return parse
+
+
+def probability(text):
+    """An argparse type: a number between 0 and 1."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
 
 
 def picture(text):
     """An argparse type: a path where a picture can be written."""
     path = pathlib.Path(text)
-    try:  # to draw in this format, to make a file of this name, to open an earlier one
-        plt.Figure().suptitle("x").figure.savefig(io.BytesIO(), format=path.suffix[1:])
-        tempfile.NamedTemporaryFile(dir=path.resolve().parent, suffix=path.name).close()
+    fig = plt.Figure()
+    fig.suptitle("x")
+    try:
+        fig.savefig(io.BytesIO(), format=path.suffix[1:])  # the format can be drawn
+        # a file of this name can be made, beside what a link points to
+        with tempfile.NamedTemporaryFile(dir=path.resolve().parent, suffix=path.name):
+            pass
         if path.exists():
-            path.open("r+b").close()
+            with path.open("r+b"):  # an earlier picture can be replaced
+                pass
     except (OSError, ValueError, RuntimeError) as error:
         raise argparse.ArgumentTypeError(f"cannot write {text!r}: {error}") from None
     return path
@@ -399,112 +718,215 @@ def picture(text):
 
 def save(fig, path):
     """Write the picture whole or not at all: an earlier one survives a failure."""
-    part = path.resolve().with_name(f".bnn-{os.getpid()}{path.suffix}")
+    content = io.BytesIO()
     # on a full disk, matplotlib's PDF writer hides the OSError: so first to memory
-    fig.savefig(content := io.BytesIO(), format=path.suffix[1:], dpi=150)
+    fig.savefig(content, format=path.suffix[1:], dpi=150)
+    target = path.resolve()  # a link stays, what it points to is replaced
+    unfinished = target.with_name(f".bnn-{os.getpid()}{path.suffix}")
     try:
-        part.write_bytes(content.getvalue())
-        part.replace(path.resolve())  # a link stays, what it points to is replaced
+        unfinished.write_bytes(content.getvalue())
+        unfinished.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         sys.exit(f"bnn.py: error: cannot write {str(path)!r}: {error.strerror}")
 
 
-# %%
-# Run it
-# ------
-# ``pip install numpyro matplotlib`` (for versions see line 4), then ``python bnn.py``.
-def main(argv=None):
-    """Sample a Bayesian neural network, check the draws, and plot its predictions."""
-    args = parse_args(argv)
-    D_H, sizes = args.num_hidden, (args.num_warmup, args.num_samples, args.num_chains)
-    X, Y, X_test, f_test = get_data(N=args.num_data)
-    keys = jax.random.split(jax.random.key(args.seed))
-    # a progress bar where someone watches: at a prompt or in a terminal, not a gallery
-    progress_bar = hasattr(sys, "ps1") or ("__file__" in globals() and os.isatty(2))
-    start = time.perf_counter()
-    mcmc = run_inference(model, keys[0], X, Y, D_H, *sizes, progress_bar)
-    draws = jax.device_get(mcmc.get_samples(group_by_chain=True))  # each (C, S, ...)
-    print(f"MCMC elapsed time: {time.perf_counter() - start:.2f} s")
-    names = ["prec_obs", "w1", "w2", "w3"] if D_H <= 7 else ["prec_obs"]
-    with np.errstate(invalid="ignore", divide="ignore"):  # chains that never moved
-        diagnostics.print_summary({name: draws[name] for name in names})
-        if D_H > 7:
-            print(f"The rows of {D_H * (D_H + 4)} weights are left out.")
-        print_convergence(mcmc)
-    at_test = partial(predict, model, X=X_test, D_H=D_H)
-    f_draws, Y_draws = for_all_draws(at_test, keys[1], draws)  # (C, S, N_test, 1)
-    save(plot(X, Y, X_test, f_test, f_draws, Y_draws), args.output)
+def run_as_command(argv):
+    """Run main so that Ctrl-C ends compiled code at once, and without a display."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    plt.switch_backend("agg")
+    with contextlib.suppress(ValueError):  # not in the main thread
+        if interrupt is signal.default_int_handler:  # a background job ignores Ctrl-C
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        main(argv)
+    finally:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, interrupt)
 
 
 if __name__ == "__main__":
-    # for Ctrl-C and windows, in its own process: no code called this, no prompt follows
-    if sys._getframe().f_back is None and not sys.flags.inspect:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C stops compiled code
-        plt.switch_backend("agg")
-    main()
+    # The flags are ours if this file is the command, or comes from stdin: a notebook's
+    # kernel and a gallery have flags of their own, and no __file__.
+    command = os.path.basename(sys.argv[0])
+    is_command = command in ("-", os.path.basename(globals().get("__file__", "-")))
+    prompt_follows = sys.flags.inspect or hasattr(sys, "ps1")
+    if not is_command:
+        main()
+    elif prompt_follows:
+        main(sys.argv[1:])
+    else:
+        run_as_command(sys.argv[1:])
 
 # %%
 # What you see
 # ------------
-# * **The first table** has a row for each unknown: mean, standard deviation and median
-#   of its draws, the shortest interval that holds 90 % of them (its ends are not
-#   quantiles), ``n_eff`` and ``r_hat``. Look past the weights.
-# * **Its row prec_obs**: a mean of 18 is noise of :math:`18^{-1/2} = 0.24`. But the
-#   data were made with 0.05, or 0.19 on the scale of the standardised ``Y``, a
-#   precision of 28. The prior, kept because this example is known with it, expects 3,
-#   and 100 data do not outweigh it: were f known, the posterior would be a Gamma again,
-#   of shape 3 + 100 / 2 and rate 1 plus half the sum of squared noise, here 1.9: its
-#   mean is 53 / 2.9 = 18. So the wide band holds about 96 % of new data from this
-#   curve, within the data, and not 90 %.
-# * **The second table** is the one to trust, for f at the training inputs (give
-#   ``f_draws`` to ``numpyro.diagnostics`` for others): with an ``r_hat`` of 1.00 and
-#   ``n_eff`` far above 400 this run passes. But one chain compares only its own halves;
-#   to see what it missed, run four: ``--num-chains 4``.
-# * **A divergence** is a path that the sampler could not follow; draws may be missing
-#   there. Here about 1 % diverged, and no harm shows: in Stan, another program, about 1
-#   % did, too, and its posterior agrees with ours, as tests check; but Stan uses NUTS,
-#   too, and both could miss the same part. In a run of yours, see if f is another with
-#   target_accept_prob=0.99 (once that passes). Most paths reach the cap of 1023 steps:
-#   that costs time, not correctness, if the table passes.
-# * **The picture**: beyond the dotted lines the true curve, dashed, leaves the mean and
-#   stays in the bands. Their width there comes more and more from the prior.
+# The run prints two tables, shortened here, and draws the picture:
+#
+# .. code-block:: none
+#
+#                    mean       std    median      5.0%     95.0%     n_eff     r_hat
+#      prec_obs     18.10      2.70     18.02     13.63     22.28   2013.45      1.00
+#       w1[0,0]     -0.03      1.22     -0.08     -1.87      2.05    274.26      1.00
+#
+#        What has to converge  worst r_hat  worst n_eff
+#                           f        1.003         1598
+#                    prec_obs        1.000         2013
+#
+# **The first table** has a row for each unknown: mean, standard deviation and median of
+# its draws, the shortest interval that holds 90 % of them, ``n_eff`` and ``r_hat``.
+# Look past the weights, for the reason above.
+#
+# **Its row prec_obs** surprises. A precision of 18 is noise of :math:`18^{-1/2} =
+# 0.24`, but the data were made with 0.05, which is 0.19 on the scale of the
+# standardised ``Y``, a precision of 28. It is the prior: it expects a precision of 3,
+# and 100 data do not outweigh it. If f were known, the posterior would be a Gamma
+# again, of shape 3 + 100 / 2 and rate 1 plus half the sum of squared noise, here 1.9:
+# its mean is 53 / 2.9 = 18.
+#
+# **So the wide band is too wide**, within the data: it reaches 1.64 standard deviations
+# of 0.24 to both sides of f, which are 2.1 of 0.19. It holds about 96 % of new data
+# from this curve, and not 90 %.
+#
+# **The second table** is the one to trust. Its rows are f at the training inputs (give
+# ``f_draws`` to ``numpyro.diagnostics`` for others) and every unknown that is one
+# number. With an ``r_hat`` of 1.00 and ``n_eff`` far above 400 this run passes. But one
+# chain compares only its own halves; to see what it missed, run four: ``--num-chains
+# 4``.
+#
+# **A divergence** is a path that the sampler could not follow, so draws may be missing
+# there. Here about 1 % of the paths diverge. With smaller steps they go, and f stays
+# the same: four chains of 1000 draws had 39, 1 and 0 divergences at a
+# ``--target-accept-prob`` of 0.8, 0.95 and 0.99, and f and prec_obs agreed within their
+# Monte Carlo error. That costs no time here, as nearly all paths have 1023 steps either
+# way; but where this cap binds, smaller steps are shorter paths, so no divergence at
+# 0.99 is weak evidence by itself, and the same f is better evidence.
+#
+# **The cap of 1023 steps** costs time, not correctness, if the table passes.
+#
+# **The picture**: within the data the curves hide the narrow band. Beyond the dotted
+# lines it takes up most of the wide one, as there the noise matters less than not
+# knowing the curve. The true curve, dashed, leaves the mean there and stays in the
+# bands, but their width comes more and more from the prior.
 #
 # Where to go next
 # ----------------
-# * *Your own data*: x (N, D), x_new (M, D) and Y (N, 1), such as data frames. Columns
-#   of x_new swapped, or scaled otherwise than x, give a wrong curve in silence. In a
-#   copy of ``model`` choose a Gamma(a, b) whose mean a / b is the precision that you
-#   expect of the noise in the standardised ``Y``: the larger a, the surer.
+# **Your own data**: data frames x (N, D), x_new (M, D) and Y (N, 1). Inputs and outputs
+# are standardised, new inputs by the mean and the scale of the old ones.
 #
-#   .. code-block:: python
+# .. code-block:: python
 #
-#      import jax, numpy as np, bnn  # or copies of the pieces and of what they name
-#      bnn.use_device("cpu", num_chains=4)
-#      x, x_new, Y = (np.ma.filled(a, np.nan) for a in (x, x_new, Y))  # arrays
-#      m, s, mean, sd = x.mean(axis=0), x.std(axis=0), Y.mean(), Y.std()
-#      X, X_new = (np.insert((a - m) / s, 0, 1, axis=1) for a in (x, x_new))  # + ones
-#      keys = jax.random.split(jax.random.key(0))
-#      mcmc = bnn.run_inference(bnn.model, keys[0], X, (Y - mean) / sd, 5, num_chains=4)
-#      bnn.print_convergence(mcmc)
-#      draws = mcmc.get_samples(group_by_chain=True)
-#      np.savez("draws.npz", **draws)  # to predict later you need both files
-#      np.savez("scale.npz", m=m, s=s, mean=mean, sd=sd)
-#      at_new = lambda key, draw: bnn.predict(bnn.model, key, draw, X_new, 5)
-#      f, Y_new = (mean + sd * a for a in bnn.for_all_draws(at_new, keys[1], draws))
-# * *Several inputs*: ``bnn.plot(X, Y, X_new, None, f, Y_new)`` shows column 1, the
-#   first input: sort X_new by it, and hold its other columns at 0, their mean; the data
-#   have others, so they may lie outside the bands.
-# * *Classes*: labels Y (N,), whole numbers from 0 to K - 1, neither scaled nor scaled
-#   back. In a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``, check Y for
-#   (N,), and sample it from ``dist.Categorical(logits=f)``; the mean of
-#   ``jax.nn.softmax(f)`` over the draws holds the probabilities. For two classes, 0 and
-#   1, keep ``w3`` and Y (N, 1), and take ``dist.Bernoulli(logits=f).to_event(1)`` and
-#   ``jax.nn.sigmoid``. (Without ``to_event(1)`` each datum would count N times.)
-# * *Other networks*: compute one more layer, with a matrix like ``w2`` of another name.
-#   ``D_H`` may be a pair of widths that ``model`` unpacks. In wide ones divide ``w2``
-#   by ``len(w2) ** 0.5`` after ``sample``, and ``w3`` likewise (Neal).
+#    import jax
+#    import numpy as np
+#
+#    import bnn  # or copies of the pieces and of what they name
+#
+#    D_H = 5
+#    num_chains = 4
+#    bnn.use_device("cpu", num_chains)
+#    columns = list(x.columns)
+#    x = np.ma.asarray(x, float).filled(np.nan)  # what is masked becomes NaN
+#    x_new = np.ma.asarray(x_new[columns], float).filled(np.nan)
+#    Y = np.ma.asarray(Y, float).filled(np.nan)
+#    scale = {"columns": columns}
+#    scale["x_mean"] = np.nanmean(x, axis=0)
+#    scale["x_sd"] = np.nanstd(x, axis=0)
+#    scale["Y_mean"] = np.nanmean(Y, axis=0)
+#    scale["Y_sd"] = np.nanstd(Y, axis=0)
+#
+#    def features(x):
+#        z = (x - scale["x_mean"]) / scale["x_sd"]
+#        return np.insert(z, 0, 1.0, axis=1)  # the column of ones
+#
+#    X = features(x)
+#    Z = (Y - scale["Y_mean"]) / scale["Y_sd"]
+#    key_inference, key_prediction = jax.random.split(jax.random.key(0))
+#    mcmc = bnn.run_inference(
+#        bnn.model, key_inference, X, Z, D_H, num_chains=num_chains
+#    )
+#    bnn.print_convergence(mcmc)
+#    draws = mcmc.get_samples(group_by_chain=True)
+#    np.savez("draws.npz", **draws)
+#    np.savez("scale.npz", **scale)
+#
+#    def predict_at(x):
+#        X = features(x)
+#
+#        def at_draw(key, draw):
+#            return bnn.predict(bnn.model, key, draw, X, D_H)
+#
+#        f, Y = bnn.for_all_draws(at_draw, key_prediction, draws)
+#        return scale["Y_mean"] + scale["Y_sd"] * f, scale["Y_mean"] + scale["Y_sd"] * Y
+#
+#    f_new, Y_new = predict_at(x_new)  # each (C, S, M, 1), on the scale of Y
+#
+# To predict in another process, load both files in place of sampling:
+#
+# .. code-block:: python
+#
+#    draws = dict(np.load("draws.npz"))
+#    scale = dict(np.load("scale.npz"))
+#
+# The prior of ``prec_obs`` is about the standardised ``Y``, too. In a copy of ``model``
+# choose a Gamma(a, b) whose mean a / b is the precision that you expect: the larger a,
+# the surer.
+#
+# **Several inputs**: a picture needs one of them, number j, on a grid. Hold the others
+# at values that occur together, here those of the first row. (A mean of 0 and 1, say,
+# is 30 % night, which never occurs, and the bands there are wide.)
+#
+# .. code-block:: python
+#
+#    grid = np.repeat(x[:1], 200, axis=0)
+#    grid[:, j] = np.linspace(x[:, j].min(), x[:, j].max(), 200)
+#    f_grid, Y_grid = predict_at(grid)
+#    bnn.plot(x[:, [j, j]], Y, grid[:, [j, j]], None, f_grid, Y_grid)
+#
+# The data have other values in the other columns, so they may lie outside the bands.
+#
+# **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are. In
+# a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``, check Y for (N,), and
+# end with the following lines. The mean of ``jax.nn.softmax(f)`` over the draws holds
+# the probabilities.
+#
+# .. code-block:: python
+#
+#    with numpyro.plate("data", N):
+#        numpyro.sample("Y", dist.Categorical(logits=f), obs=Y)
+#
+# For two classes, 0 and 1, keep ``w3`` and Y (N, 1). The probability is
+# ``jax.nn.sigmoid(f)``.
+#
+# .. code-block:: python
+#
+#    with numpyro.plate("data", N):
+#        numpyro.sample("Y", dist.Bernoulli(logits=f).to_event(1), obs=Y)
+#
+# A distribution of numbers, as Normal and Bernoulli are, has a value for each entry of
+# f (N, 1), so it needs ``to_event(1)``. Categorical has one for each row, so it must
+# not have it. With the wrong one each datum would count N times: ``run_inference`` says
+# so.
+#
+# **Counts** Y (N, 1), not standardised: the same two lines with
+# ``dist.Poisson(jnp.exp(f)).to_event(1)``.
+#
+# **Other unknowns**, such as a noise that depends on x: return more of ``trace`` from a
+# copy of ``predict``, and give their names to ``print_convergence`` if they are not
+# single numbers.
+#
+# **Other networks**: compute one more layer, with a matrix like ``w2`` of another name.
+# ``D_H`` may be a pair of widths that ``model`` unpacks. With many units divide ``w2``
+# and ``w3`` by the root of their number of rows, after ``sample`` (Neal). With many
+# inputs do the same with ``w1``: at 20 of them two thirds of the first units are beyond
+# 0.95 or -0.95 before there are data, so they hardly react to their inputs.
+#
+# **Many fits in one process**, as in cross-validation: each compiles anew, and after
+# some 260 of them Linux has no memory maps left. ``jax.clear_caches()`` in between
+# helps.
+#
+# **Is it the right model?** Convergence does not tell. Data that lie on two branches
+# pass every check of this page, and the curves run between the branches. Look at the
+# picture.
 #
 # References
 # ----------
