@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Model, data and names are those of NumPyro's examples/bnn.py (Apache-2.0),
+# Model, data and main names are those of NumPyro's examples/bnn.py (Apache-2.0),
 # Copyright Contributors to the Pyro Project.
 # /// script
 # requires-python = ">=3.11"
@@ -20,7 +20,7 @@ proportion to its *prior*, how probable it is before there are data, times its
 The curves of the probable networks stay together where there are data, and part
 elsewhere.
 
-The model, the data and the names of the pieces are those of NumPyro's example
+The model, the data and the names of the main pieces are those of NumPyro's example
 `bnn.py <https://github.com/pyro-ppl/numpyro/blob/master/examples/bnn.py>`_ (Apache-2.0,
 Copyright Contributors to the Pyro Project).
 """
@@ -50,8 +50,9 @@ from numpyro.infer import MCMC, NUTS
 # %%
 # The model
 # ---------
-# A datum is a column :math:`x` of D_X features and an output :math:`y`. Two hidden
-# layers of D_H units each turn the one into the mean of the other:
+# A datum is a column :math:`x` of D_X features and a number :math:`y`. (In the arrays X
+# and Y each datum is a row.) Two hidden layers of D_H units turn :math:`x` into the
+# mean of :math:`y`; :math:`w'` is the transpose of :math:`w`:
 #
 # .. math::
 #
@@ -73,10 +74,10 @@ from numpyro.infer import MCMC, NUTS
 # needs. (A precision must be positive, so NUTS moves its logarithm instead; NumPyro
 # corrects the density for that.)
 def model(X, Y, D_H):
-    """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1) or None.
+    """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1).
 
-    ``linear(w, z)`` is :math:`w' z`, ``deterministic`` records a value. ValueError for
-    another shape of Y.
+    To predict, Y is None. ``linear(w, z)`` is w' z, ``deterministic`` records a value.
+    ValueError for another shape of Y.
     """
     N, D_X = X.shape
     if Y is not None and Y.shape != (N, 1):
@@ -89,15 +90,15 @@ def model(X, Y, D_H):
     prec_obs = numpyro.sample("prec_obs", dist.Gamma(3.0, 1.0))  # ()
     sigma_obs = 1.0 / jnp.sqrt(prec_obs)  # ()
 
-    # the network, for all data at once: each is a column, as a CPU's loops run faster
-    # over the last axis
+    # the network, for all data at once: the columns of X.T
     z1 = jnp.tanh(linear(w1, X.T))  # (D_H, N)
     z2 = jnp.tanh(linear(w2, z1))  # (D_H, N)
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1)
 
-    # The likelihood. ``plate`` says that the N data are independent. ``to_event(1)``
-    # says that one datum is a row of Y: else the plate would take its only column for
-    # the data, and count every row N times.
+    # The likelihood. Given the unknowns, the data along a ``plate`` are independent: it
+    # takes the last axis.
+    # f and Y are (N, 1), so ``to_event(1)`` sets their last axis aside, as part of one
+    # datum: else f would be taken for (N, N), and each datum would count N times.
     with numpyro.plate("data", N):
         numpyro.sample("Y", dist.Normal(f, sigma_obs).to_event(1), obs=Y)
 
@@ -108,7 +109,7 @@ def linear(w, z):
         raise ValueError(f"weights for {len(w)} inputs (columns or units) got {len(z)}")
     if w.size * z.shape[1] > 4096:
         return w.T @ z
-    # a product of small matrices is a sum that XLA compiles into a faster loop
+    # XLA, JAX's compiler, makes a faster loop of this sum if the matrices are small
     return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
 
 
@@ -117,12 +118,13 @@ def linear(w, z):
 # --------
 # A parabola plus a wave, in one input :math:`x`. The network gets the features
 # :math:`1, x, x^2`. The ones make ``w1[0]`` the bias of the first layer, and no other
-# layer has one. The test inputs reach beyond the training inputs: there are no data,
-# and the answer comes from the prior.
+# layer has one. The test inputs reach beyond the training inputs, where the answer
+# comes more and more from the prior.
 def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     """Return X (N, D_X), Y (N, 1), X_test (N_test, D_X), the true f_test (N_test, 1).
 
-    Y and f_test are standardised, sigma_obs is the noise before that; N is over 1.
+    Y is standardised, and f_test by the mean and the standard deviation of Y; sigma_obs
+    is the noise before that; N is over 1.
     """
     rng = np.random.RandomState(0)
     W = 0.5 * rng.randn(D_X, 1)  # (D_X, 1)
@@ -146,28 +148,37 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # ---------
 # What a BNN answers are averages over the posterior: the mean of f at some x, say, or
 # how probable it is that f is above 1 there. No formula gives them, but an average over
-# *draws* comes close. A draw is a value for every unknown, with 5 units a layer 46
-# numbers: a point in 46 dimensions. The draws have to be such that a region with twice
-# the probability gets twice as many.
+# *draws* comes close, if a region with twice the probability gets on average twice as
+# many. A draw is a value for every unknown: 15 + 25 + 5 weights and prec_obs, if D_H is
+# 5, so it is a point in 46 dimensions.
 #
-# NUTS, the No-U-Turn Sampler, makes them one after the other. It sees the posterior as
-# a landscape, low where it is probable, and a draw as a ball there. It gives the ball a
-# push in a random direction and follows its roll, forward and backward in time, without
-# friction. The gradient is the slope, and a *leapfrog step* is one short stretch of the
-# path. The path ends where it turns back, or after 1023 steps, or where a step is so
-# inaccurate that the ball gains energy from nowhere: then the path *diverges*.
+# NUTS, the No-U-Turn Sampler, makes a draw from the last one. It sees the posterior as
+# a landscape: the height is minus the sum of logs above, so it is low where the
+# posterior is probable. The last draw is where a ball lies. NUTS gives it a push of
+# random direction and strength, and computes how it rolls without friction, in
+# *leapfrog steps*: each goes a short way and uses the gradient, the slope, to bend it.
+# The path grows at either end, chosen at random, until it turns back on itself (hence
+# the name) or has 1023 steps.
 #
-# The next draw is one of the points of this path, chosen nearly evenly: by the energy
-# of place and speed together, which an accurate path keeps, and with a preference for
-# its later parts. That is right because a ball that rolls without friction, pushed anew
-# for each draw, spends in every region a time in proportion to its probability. (The
-# argument is in Betancourt, 2017.)
+# The next draw is one of the points of this path, nearly any with the same chance. Here
+# is why. Height and energy of motion add up to the ball's energy. The probability of a
+# place and a push together falls with this energy and depends on nothing else, and
+# rolling keeps it: so all points of a path are equally probable, and each of them could
+# have made the same path. Each new push has another energy, and so the ball gets
+# everywhere. In the long run every region gets draws in proportion to its probability.
 #
-# The draws form a *chain*. Each chain starts somewhere else, and several are
-# independent. In a *warm-up*, whose draws are thrown away, it finds the probable region
-# and NUTS tunes the length of its steps.
+# In detail (Betancourt, 2017) leapfrog steps keep the energy only nearly, so the choice
+# is weighted by it. Points that were added last are preferred, without a last stretch
+# that turned within itself. Where the energy has grown by over 1000, the steps are too
+# inaccurate: the path *diverges* and ends.
 #
-# All randomness comes from keys: the same key gives the same numbers, and
+# The draws form a *chain*, and each of several chains starts somewhere else. In a
+# *warm-up*, whose draws are thrown away, a chain finds the probable region, and NUTS
+# tunes the scale of each unknown and the length of its steps: so short that the energy
+# changes little, which target_accept_prob measures (1 is not at all).
+#
+# All randomness of the sampler and of predictions comes from keys: the same key gives
+# the same numbers, on the same machine and with the same number of chains.
 # ``jax.random.split`` makes several independent keys of one.
 def run_inference(
     model,
@@ -190,6 +201,7 @@ def run_inference(
     """
     X, Y = check_data(X, Y)
     check_likelihood(model, X, Y, D_H)
+    # CompiledNUTS is NumPyro's NUTS, which starts sooner
     kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)
     chain_method = choose_chain_method(num_chains)
     mcmc = MCMC(
@@ -198,7 +210,7 @@ def run_inference(
         num_samples=num_samples,
         num_chains=num_chains,
         chain_method=chain_method,
-        # NumPyro has no bar for chains that share a device
+        # NumPyro has no bar where chain_method is a function
         progress_bar=progress_bar and isinstance(chain_method, str),
     )
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
@@ -210,26 +222,28 @@ def run_inference(
 # %%
 # Did it converge?
 # ----------------
-# Draws can be trusted if the chains have forgotten where they started. ``r_hat``
+# Draws can be trusted only if the chains have forgotten where they started. ``r_hat``
 # compares the means of the halves of all chains, relative to the spread of the draws:
-# where all halves agree it is 1.00. They may agree and still have missed a region that
-# no chain found, so more chains from other starts say more.
+# where all these means agree it is 1.00, even if the spreads differ. They may agree and
+# still have missed a region that no chain found, so more chains from other starts say
+# more.
 #
 # Neighbours in a chain resemble each other. ``n_eff`` is the number of independent
-# draws that would tell the mean as precisely. It is about the mean: the ends of the
-# bands below need more draws, and the package ArviZ has an ``ess_tail`` for them.
+# draws that would tell the mean as precisely. It is about the mean: the ends of a 90 %
+# interval need more draws. (It may exceed the number of draws, where neighbours lie on
+# opposite sides of the mean.)
 #
 # Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and an ``n_eff`` of at
-# least 400, for four chains or more and with stricter forms of both, which ArviZ has,
-# too. The script runs one chain by default because that is the quickest look; four are
-# better.
+# least 400. They mean four chains or more and stricter forms of both. The package ArviZ
+# has these, and ``ess_tail`` for the ends of intervals. The script runs one chain by
+# default because that is the quickest look; four are better.
 #
 # What should converge? Not the weights. Flip the signs of all weights into and out of a
 # hidden unit (tanh is odd), or swap two units of a layer, and the network computes the
-# same. So the posterior has :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images of
-# every network. No chain visits them all, and none needs to, as they all predict the
-# same. Look at what the network computes, ``f``, here at the training inputs, and at
-# the precision of the noise.
+# same. The prior stays the same, too. So with 5 units the posterior has :math:`(2^5\,
+# 5!)^2`, or 14.7 million, mirror images of every network. No chain visits them all, and
+# none needs to, as they all predict the same. Look at what the network computes, ``f``,
+# here at the training inputs, and at the precision of the noise.
 def print_convergence(mcmc, names=()):
     """Print signs that the chains of ``run_inference`` did not converge.
 
@@ -256,9 +270,9 @@ def print_convergence(mcmc, names=()):
         print("Not judged:", ", ".join(not_judged))
     divergences = int(np.sum(extra["diverging"]))
     print(f"Number of divergences: {divergences}")
-    if "num_steps" in extra:  # 2^10 - 1, NumPyro's default
+    if "num_steps" in extra:
         percent = 100 * np.mean(extra["num_steps"] == 1023)
-        print(f"Draws whose path reached the cap of 1023 steps: {percent:.0f} %")
+        print(f"Draws whose path had 1023 steps, the cap: {percent:.0f} %")
     r_hats, n_effs = worst.T
     print_advice(C, divergences, r_hats, n_effs)
     return {
@@ -274,7 +288,7 @@ def worst_r_hat_and_n_eff(values):
     columns = np.asarray(values).reshape(C, S, -1)  # (C, S, M)
     r_hat = -np.inf
     n_eff = np.inf
-    # these need 18 times the memory of what they are given: a million numbers at a time
+    # a million at a time, as both need 18 times the memory of draws in float32
     width = 1 + 1_000_000 // (C * S)
     for start in range(0, columns.shape[2], width):
         block = columns[:, :, start : start + width].astype(float)
@@ -287,39 +301,41 @@ def print_advice(num_chains, divergences, r_hats, n_effs):
     """Say of each trouble what to do, by the flag and by the argument."""
     if divergences > 0:
         print(
-            "Note: some paths diverged, so draws may be missing where they did. See "
-            "whether f stays the same with --target-accept-prob 0.99 "
+            "Note: some paths diverged, so draws may be missing where they did. See\n"
+            "whether f stays the same with --target-accept-prob 0.99\n"
             "(target_accept_prob=0.99)."
         )
     if num_chains == 1:
         print(
-            "Note: one chain cannot show what it missed. Run four: --num-chains 4 "
+            "Note: one chain cannot show what it missed. Run four: --num-chains 4\n"
             "(num_chains=4)."
         )
     if np.any(r_hats > 1.01):
         print(
-            "Warning: r_hat is above 1.01, so the chains do not agree. Raise "
-            "--num-warmup and --num-samples (num_warmup, num_samples). If it stays "
-            "high, do not use these draws."
+            "Warning: r_hat is above 1.01, so the halves of the chains do not agree.\n"
+            "Raise --num-warmup and --num-samples (num_warmup, num_samples). If it\n"
+            "stays high, do not use these draws."
         )
     if np.any(n_effs < 400):
         print(
-            "Warning: n_eff is below 400: too few independent draws. Raise "
+            "Warning: n_eff is below 400: too few independent draws. Raise\n"
             "--num-samples (num_samples)."
         )
     if np.any(np.isnan(r_hats + n_effs)):
         print(
-            "Warning: r_hat or n_eff is nan, so draws never vary or are not finite. Do "
-            "not use them. Try another --seed (rng_key), then look at model and data."
+            "Warning: r_hat or n_eff is nan, so draws never vary or are not finite.\n"
+            "Do not use them. Try another --seed (rng_key), then see model and data."
         )
 
 
 # %%
 # Prediction
 # ----------
-# To predict with *one* posterior draw, fix the unknowns at it and run the model without
-# ``Y``: it computes f and draws new observations. This is ``predict``. It is written
-# for one draw, and ``for_all_draws`` applies it to all.
+# To predict with *one* posterior draw, run the model with the unknowns fixed at it and
+# without ``Y``: it computes f and draws new observations. NumPyro's handlers do so.
+# ``seed`` gives the model its random numbers, ``condition`` fixes what is sampled,
+# ``trace`` runs it and records a *site* for each name. This is ``predict``. It is
+# written for one draw, and ``for_all_draws`` applies it to all.
 #
 # ``jax.vmap`` turns a function of one thing into one of many things at once, here of
 # all chains. ``jax.lax.map`` goes through the draws of a chain in batches, to save
@@ -330,8 +346,8 @@ def predict(model, rng_key, draw, X, D_H):
     ValueError if the draw lacks an unknown of the model: it would be drawn anew.
     """
     unknowns = {name: value for name, value in draw.items() if name != "Y"}
-    seeded = handlers.seed(model, rng_key)  # its random numbers
-    at_draw = handlers.condition(seeded, unknowns)  # not f, which is computed anew
+    seeded = handlers.seed(model, rng_key)
+    at_draw = handlers.condition(seeded, unknowns)  # f is not sampled: computed anew
     trace = handlers.trace(at_draw).get_trace(jnp.asarray(X, float), None, D_H)
     sampled = [site for site in trace.values() if site["type"] == "sample"]
     anew = [site["name"] for site in sampled if not site["is_observed"]]
@@ -411,12 +427,12 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # %%
 # All of it
 # ---------
-# The whole story once more, in code. The settings come from the command line. Here the
-# lesson ends: go on with `What you see <#what-you-see>`_, unless you want to copy
-# ``run_inference``, which needs the pieces of the next section.
+# The settings come from the command line. Here the lesson ends: go on with `What you
+# see <#what-you-see>`_, unless you want to copy ``run_inference``, which needs the
+# pieces of the next section.
 def main(argv=()):
     """Sample a Bayesian neural network, check the draws, and plot its predictions."""
-    args = parse_args(argv)
+    args = parse_args(argv)  # and JAX starts, on the device that they name
     D_H = args.num_hidden
     X, Y, X_test, f_test = get_data(N=args.num_data)
     key_inference, key_prediction = jax.random.split(jax.random.key(args.seed))
@@ -639,9 +655,9 @@ def print_gpu_note(num_chains, num_data, num_hidden):
     work = num_chains * num_data * num_hidden / cores
     if jax.default_backend() == "gpu" and work < 20_000:
         print(
-            "Note: a CPU is faster for a network and data as small as these, so take "
-            "--device cpu. On a GPU a step of the sampler takes 0.06 ms or more, however "
-            "small, but additional chains cost little there."
+            "Note: a CPU is faster for a network and data as small as these, so take\n"
+            "--device cpu. On a GPU a step of the sampler takes 0.06 ms or more,\n"
+            "however small, but additional chains cost little there."
         )
 
 
@@ -780,59 +796,67 @@ if __name__ == "__main__":
 # %%
 # What you see
 # ------------
-# The run prints two tables, shortened here, and draws the picture:
+# The run prints two tables, and draws the picture. In short:
 #
 # .. code-block:: none
 #
 #                    mean       std    median      5.0%     95.0%     n_eff     r_hat
 #      prec_obs     18.10      2.70     18.02     13.63     22.28   2013.45      1.00
 #       w1[0,0]     -0.03      1.22     -0.08     -1.87      2.05    274.26      1.00
-#
+#    ...
 #        What has to converge  worst r_hat  worst n_eff
 #                           f        1.003         1598
 #                    prec_obs        1.000         2013
+#    Not judged: w1, w2, w3
+#    Number of divergences: 22
+#    Draws whose path had 1023 steps, the cap: 95 %
 #
 # **The first table** has a row for each unknown: mean, standard deviation and median of
-# its draws, the shortest interval that holds 90 % of them, ``n_eff`` and ``r_hat``.
-# Look past the weights, for the reason above.
+# its draws, the ends of the shortest interval that holds 90 % of them, ``n_eff`` and
+# ``r_hat``. Look past the weights, as said above: an ``r_hat`` of 1.00 says nothing
+# there.
 #
 # **Its row prec_obs** surprises. A precision of 18 is noise of :math:`18^{-1/2} =
 # 0.24`, but the data were made with 0.05, which is 0.19 on the scale of the
-# standardised ``Y``, a precision of 28. It is the prior: it expects a precision of 3,
-# and 100 data do not outweigh it. If f were known, the posterior would be a Gamma
-# again, of shape 3 + 100 / 2 and rate 1 plus half the sum of squared noise, here 1.9:
-# its mean is 53 / 2.9 = 18.
+# standardised ``Y``, a precision of 28. This is mostly the work of the prior. If f were
+# known, the posterior would be a Gamma again, of shape 3 + 100 / 2 and rate 1 plus half
+# the sum of squared noise, here 1.9. Its mean is 53 / 2.9 = 18. Without the prior, 3
+# and 1, it would be 50 / 1.9 = 26: the 1 is not small beside the 1.9.
 #
-# **So the wide band is too wide**, within the data: it reaches 1.64 standard deviations
-# of 0.24 to both sides of f, which are 2.1 of 0.19. It holds about 96 % of new data
-# from this curve, and not 90 %.
+# **So the wide band is too wide**, within the data. A normal distribution has 90 % of
+# its values within 1.64 standard deviations. The band reaches 1.64 of 0.24, and a
+# little more for the spread of f, which are 2.1 of 0.19. On average over x it holds
+# about 96 % of new data from this curve, and not 90 %.
 #
-# **The second table** is the one to trust. Its rows are f at the training inputs (give
-# ``f_draws`` to ``numpyro.diagnostics`` for others) and every unknown that is one
-# number. With an ``r_hat`` of 1.00 and ``n_eff`` far above 400 this run passes. But one
-# chain compares only its own halves; to see what it missed, run four: ``--num-chains
-# 4``.
+# **The second table** is the one to trust. It has f at the training inputs and every
+# unknown that is one number. With an ``r_hat`` of 1.00 and ``n_eff`` far above 400 this
+# run passes, as far as one chain can show: it compares only its own halves. To see more
+# of what it may have missed, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow, so draws may be missing
-# there. Here about 1 % of the paths diverge. With smaller steps they go, and f stays
-# the same: four chains of 1000 draws had 39, 1 and 0 divergences at a
-# ``--target-accept-prob`` of 0.8, 0.95 and 0.99, and f and prec_obs agreed within their
-# Monte Carlo error. That costs no time here, as nearly all paths have 1023 steps either
-# way; but where this cap binds, smaller steps are shorter paths, so no divergence at
-# 0.99 is weak evidence by itself, and the same f is better evidence.
+# there. Here about 1 % of the paths diverge. With smaller steps they do not, and f
+# stays the same: in a run each, four chains of 1000 draws had 39, 1 and 0 divergences
+# at a ``--target-accept-prob`` of 0.8, 0.95 and 0.99, while f and prec_obs agreed
+# within the error of so many draws. That took no more time, as nearly all paths have
+# 1023 steps either way.
 #
-# **The cap of 1023 steps** costs time, not correctness, if the table passes.
+# **The cap of 1023 steps** costs time, not correctness, if the table passes. (Most
+# paths turn just there: in a short run with a cap of 4095, four of five still had
+# 1023.) But where the cap cuts paths, smaller steps make shorter paths, which may not
+# get to the difficult places. So it is weak evidence that divergences go, and better
+# evidence that f stays the same.
 #
 # **The picture**: within the data the curves hide the narrow band. Beyond the dotted
-# lines it takes up most of the wide one, as there the noise matters less than not
-# knowing the curve. The true curve, dashed, leaves the mean there and stays in the
-# bands, but their width comes more and more from the prior.
+# lines it takes up most of the wide one, as not knowing the curve matters more there
+# than the noise. The true curve, dashed, leaves the mean and stays in the bands, but
+# their width comes more and more from the prior.
 #
 # Where to go next
 # ----------------
-# **Your own data**: data frames x (N, D), x_new (M, D) and Y (N, 1). (For arrays leave
-# out what names columns.) Inputs and outputs are standardised, and new inputs by the
-# mean and the scale of the old ones.
+# **Your own data**: data frames x (N, D), x_new (M, D) and Y (N, 1). (An array becomes
+# one by ``pandas.DataFrame``.) Inputs and outputs are standardised, and new inputs by
+# the mean and the scale of the old ones. A gap becomes NaN, and ``run_inference`` says
+# where it is.
 #
 # .. code-block:: python
 #
@@ -844,30 +868,14 @@ if __name__ == "__main__":
 #    D_H = 5
 #    num_chains = 4
 #    bnn.use_device("cpu", num_chains)
-#    columns = list(x.columns)
-#    x = np.ma.asarray(x, float).filled(np.nan)  # what is masked becomes NaN
-#    x_new = np.ma.asarray(x_new[columns], float).filled(np.nan)
-#    Y = np.ma.asarray(Y, float).filled(np.nan)
-#    scale = {"columns": columns}
-#    scale["x_mean"] = np.nanmean(x, axis=0)
-#    scale["x_sd"] = np.nanstd(x, axis=0)
-#    scale["Y_mean"] = np.nanmean(Y, axis=0)
-#    scale["Y_sd"] = np.nanstd(Y, axis=0)
+#    key_inference, key_prediction = jax.random.split(jax.random.key(0))
+#
+#    def numbers(frame):
+#        return np.ma.asarray(frame, float).filled(np.nan)
 #
 #    def features(x):
-#        z = (x - scale["x_mean"]) / scale["x_sd"]
+#        z = (numbers(x[scale["columns"]]) - scale["x_mean"]) / scale["x_sd"]
 #        return np.insert(z, 0, 1.0, axis=1)  # the column of ones
-#
-#    X = features(x)
-#    Z = (Y - scale["Y_mean"]) / scale["Y_sd"]
-#    key_inference, key_prediction = jax.random.split(jax.random.key(0))
-#    mcmc = bnn.run_inference(
-#        bnn.model, key_inference, X, Z, D_H, num_chains=num_chains
-#    )
-#    bnn.print_convergence(mcmc)
-#    draws = mcmc.get_samples(group_by_chain=True)
-#    np.savez("draws.npz", **draws)
-#    np.savez("scale.npz", **scale)
 #
 #    def predict_at(x):
 #        X = features(x)
@@ -880,44 +888,63 @@ if __name__ == "__main__":
 #        Y = scale["Y_mean"] + scale["Y_sd"] * Y
 #        return f, Y
 #
+#    scale = {"columns": list(x.columns)}
+#    scale["x_mean"] = np.nanmean(numbers(x), axis=0)
+#    scale["x_sd"] = np.nanstd(numbers(x), axis=0)
+#    scale["Y_mean"] = np.nanmean(numbers(Y), axis=0)
+#    scale["Y_sd"] = np.nanstd(numbers(Y), axis=0)
+#    X = features(x)
+#    Z = (numbers(Y) - scale["Y_mean"]) / scale["Y_sd"]
+#    mcmc = bnn.run_inference(
+#        bnn.model, key_inference, X, Z, D_H, num_chains=num_chains
+#    )
+#    bnn.print_convergence(mcmc)
+#    draws = mcmc.get_samples(group_by_chain=True)
+#    np.savez("draws.npz", **draws)
+#    np.savez("scale.npz", **scale)
 #    f_new, Y_new = predict_at(x_new)  # each (C, S, M, 1), on the scale of Y
+#    print(bnn.worst_r_hat_and_n_eff(f_new))
 #
-# To predict in another process, load both files in place of sampling:
+# To predict in another process, keep all before ``scale``, and load in place of what
+# follows:
 #
 # .. code-block:: python
 #
 #    draws = dict(np.load("draws.npz"))
 #    scale = dict(np.load("scale.npz"))
+#    f_new, Y_new = predict_at(x_new)
 #
-# The prior of ``prec_obs`` is about the standardised ``Y``, too. In a copy of ``model``
-# choose a Gamma(a, b) whose mean a / b is the precision that you expect: the larger a,
-# the surer.
+# The prior of ``prec_obs`` overstates noise far below 0.2 of the standard deviation of
+# Y: with 100 data and noise of 0.05 the posterior says about 0.15, by the formula
+# above. In a copy of ``model`` choose a Gamma(a, b) whose mean a / b is the precision
+# that you expect for the standardised Y: the larger a, the surer.
 #
-# **Several inputs**: a picture needs one of them, number j, on a grid. Hold the others
-# at values that occur together, here those of the first row. (A mean of 0 and 1, say,
-# is 30 % night, which never occurs, and the bands there are wide.)
+# **Several inputs**: a picture goes over one of them, here the column ``name``, on a
+# grid. Hold the others at values that occur together, say those of the first row. Their
+# mean may not occur: of a column that is 1 at night and else 0 it is 0.3, which is no
+# time of the day, and the bands there are wide.
 #
 # .. code-block:: python
 #
-#    grid = np.repeat(x[:1], 200, axis=0)
-#    grid[:, j] = np.linspace(x[:, j].min(), x[:, j].max(), 200)
+#    grid = x.iloc[np.zeros(200, dtype=int)].copy()
+#    grid[name] = np.linspace(x[name].min(), x[name].max(), 200)
 #    f_grid, Y_grid = predict_at(grid)
-#    bnn.plot(x[:, [j, j]], Y, grid[:, [j, j]], None, f_grid, Y_grid)
+#    bnn.plot(x[[name, name]], Y, grid[[name, name]], None, f_grid, Y_grid)
 #
 # The data have other values in the other columns, so they may lie outside the bands.
 #
-# **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are. In
-# a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``, check Y for (N,), and
-# end with the following lines. The mean of ``jax.nn.softmax(f)`` over the draws holds
-# the probabilities.
+# **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are, so
+# leave out the two lines that scale predictions back. In a copy of ``model`` give
+# ``w3`` K columns, drop ``prec_obs``, check Y for (N,), and end with the following
+# lines. The mean of ``jax.nn.softmax(f)`` over the draws holds the probabilities.
 #
 # .. code-block:: python
 #
 #    with numpyro.plate("data", N):
 #        numpyro.sample("Y", dist.Categorical(logits=f), obs=Y)
 #
-# For two classes, 0 and 1, keep ``w3`` and Y (N, 1). The probability is
-# ``jax.nn.sigmoid(f)``.
+# For two classes, labels 0 and 1, keep ``w3`` and Y (N, 1), drop ``prec_obs``, and end
+# with these. The probability of 1 is the mean of ``jax.nn.sigmoid(f)``.
 #
 # .. code-block:: python
 #
@@ -926,15 +953,16 @@ if __name__ == "__main__":
 #
 # A distribution of numbers, as Normal and Bernoulli are, has a value for each entry of
 # f (N, 1), so it needs ``to_event(1)``. Categorical has one for each row, so it must
-# not have it. With the wrong one each datum would count N times: ``run_inference`` says
-# so.
+# not have it. With the wrong one each datum would count N times: ``run_inference``
+# refuses.
 #
-# **Counts** Y (N, 1), not standardised: the same two lines with
-# ``dist.Poisson(jnp.exp(f)).to_event(1)``.
+# **Counts** Y (N, 1), not standardised: as for two classes, with ``dist.Poisson(m *
+# jnp.exp(f)).to_event(1)``, where m is the mean count. (Without it the prior would
+# expect counts near 1, as f has no bias of its own.)
 #
-# **Other unknowns**, such as a noise that depends on x: return more of ``trace`` from a
-# copy of ``predict``, and give their names to ``print_convergence`` if they are not
-# single numbers.
+# **Other unknowns**, such as a noise that depends on x: a copy of ``predict`` can
+# return more of ``trace``. Name them in ``print_convergence`` if they are not single
+# numbers.
 #
 # **Other networks**: compute one more layer, with a matrix like ``w2`` of another name.
 # ``D_H`` may be a pair of widths that ``model`` unpacks. With many units divide ``w2``
@@ -943,8 +971,8 @@ if __name__ == "__main__":
 # 0.95 or -0.95 before there are data, so they hardly react to their inputs.
 #
 # **Many fits in one process**, as in cross-validation: each compiles anew, and after
-# some 260 of them Linux has no memory maps left. ``jax.clear_caches()`` in between
-# helps.
+# some hundreds the process meets a limit of Linux (on memory maps). Call
+# ``jax.clear_caches()`` between them.
 #
 # **Is it the right model?** Convergence does not tell. Data that lie on two branches
 # pass every check of this page, and the curves run between the branches. Look at the
