@@ -34,6 +34,7 @@ import pathlib
 import signal
 import sys
 import tempfile
+import threading
 import time
 from functools import partial
 
@@ -109,7 +110,7 @@ def linear(w, z):
         raise ValueError(f"weights for {len(w)} inputs (columns or units) got {len(z)}")
     if w.size * z.shape[1] > 4096:
         return w.T @ z
-    # XLA, JAX's compiler, makes a faster loop of this sum if the matrices are small
+    # XLA, JAX's compiler, makes a faster loop of this sum up to about 4096 products
     return jnp.sum(w[:, :, None] * z[:, None, :], axis=0)
 
 
@@ -256,10 +257,13 @@ def print_convergence(mcmc, names=()):
     C, S = extra["diverging"].shape
     if S < 4:
         raise ValueError(f"each chain must have 4 or more draws, not {S}")
+    for name in names:
+        if name not in draws:
+            raise ValueError(f"names must be among {list(draws)}, not {name!r}")
     numbers = [name for name in draws if draws[name].ndim == 2]
     judged = [name for name in draws if name in ("f", *numbers, *names)]
-    if not judged or not set(names) <= set(draws):
-        raise ValueError(f"names must be among {list(draws)}, not {names}")
+    if not judged:
+        raise ValueError(f"names must say which of {list(draws)} to judge")
 
     worst = np.array([worst_r_hat_and_n_eff(draws[name]) for name in judged])
     print("    What has to converge  worst r_hat  worst n_eff")
@@ -321,7 +325,7 @@ def print_advice(num_chains, divergences, r_hats, n_effs):
             "Warning: n_eff is below 400: too few independent draws. Raise\n"
             "--num-samples (num_samples)."
         )
-    if np.any(np.isnan(r_hats + n_effs)):
+    if np.any(np.isnan(r_hats) | np.isnan(n_effs)):
         print(
             "Warning: r_hat or n_eff is nan, so draws never vary or are not finite.\n"
             "Do not use them. Try another --seed (rng_key), then see model and data."
@@ -403,14 +407,15 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     if not np.all(np.diff(x_test) >= 0):
         raise ValueError("X_test must be sorted by its column 1")
 
-    band = partial(np.quantile, q=[0.05, 0.95], axis=(0, 1, 3))  # -> (2, N_test)
+    f_band = np.quantile(f_draws, [0.05, 0.95], axis=(0, 1, 3))  # (2, N_test)
+    Y_band = np.quantile(Y_draws, [0.05, 0.95], axis=(0, 1, 3))  # (2, N_test)
     f = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
     curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test)
     size = min(5, 50 / len(x) ** 0.5)  # many data must not hide the mean
     ink = plt.rcParams["text.color"]  # a style may have white on black
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
-    ax.fill_between(x_test, *band(Y_draws), fc=("C0", 0.15), label="90 percent of Y")
-    ax.fill_between(x_test, *band(f_draws), fc=("C0", 0.35), label="90 percent of f")
+    ax.fill_between(x_test, *Y_band, fc=("C0", 0.15), label="90 percent of Y")
+    ax.fill_between(x_test, *f_band, fc=("C0", 0.35), label="90 percent of f")
     lines = ax.plot(x_test, curves.T, c="C0", lw=0.4)
     lines[0].set_label("draws of f")
     ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
@@ -460,7 +465,7 @@ def main(argv=()):
     if D_H <= 7:
         names += ["w1", "w2", "w3"]
     else:
-        print(f"The rows of {D_H * (D_H + 4)} weights are left out.")
+        print("The rows of the weights are left out.")
     with np.errstate(invalid="ignore", divide="ignore"):  # chains that never moved
         diagnostics.print_summary({name: draws[name] for name in names})
         print_convergence(mcmc)
@@ -479,7 +484,7 @@ def main(argv=()):
 # Skip this section and the next when you learn. When you copy ``run_inference``, take
 # this one along: it has the checks of what people often get wrong, speed, and devices.
 def check_data(X, Y):
-    """Return X (N, D_X) and Y (N, ...) as arrays, and print signs of a useless fit.
+    """Return X (N, D_X) and Y (N, ...) as arrays, and print what X may lack.
 
     X becomes float, and so does Y unless it holds whole numbers or booleans: labels,
     say. ValueError for other shapes, and with their place for NaN, infinity, masked
@@ -490,8 +495,6 @@ def check_data(X, Y):
     if X.ndim != 2 or X.size == 0 or Y.shape[:1] != X.shape[:1]:
         raise ValueError(f"X must be (N, D_X), Y (N, ...), not {X.shape} and {Y.shape}")
     print_scale_note("X", X, smallest_sd=0.1)
-    if Y.dtype.kind == "f":
-        print_scale_note("Y", Y, smallest_sd=1 / 3)
     is_constant = np.all(X == X[0], axis=0)  # (D_X,)
     if not np.any(is_constant & (X[0] != 0)):
         print("Note: X has no column of ones, so the network may have no biases.")
@@ -509,7 +512,7 @@ def as_array(name, values, keep_whole_numbers):
         raise ValueError(f"{name} must hold finite numbers: {error}") from None
     is_bad = np.ma.getmaskarray(masked) | ~np.isfinite(array)
     if is_whole:
-        is_bad |= array != masked.data  # beyond 32 bits numbers begin again
+        is_bad |= array != masked.data  # int32 overflows in silence
     rows, *columns = np.nonzero(np.atleast_1d(is_bad))
     if len(rows) > 0:
         where = f"column(s) {np.unique(columns)}, from 0, in {len(set(rows))} row(s)"
@@ -527,24 +530,27 @@ def print_scale_note(name, values, smallest_sd):
     columns = np.flatnonzero(is_off & ~is_label)
     if len(columns) > 0:
         print(
-            f"Note: standardise {name}, as the prior expects a scale of 1: column(s) "
-            f"{columns}, from 0, are far from it."
+            f"Note: standardise {name}, as the prior expects a scale of 1:\n"
+            f"its column(s) {columns}, from 0, are far from it."
         )
 
 
 def check_likelihood(model, X, Y, D_H):
-    """Check the shape of what ``model`` observes, and what it takes whole numbers for.
+    """Check the shape of what ``model`` observes, and print signs of a useless fit.
 
     ValueError with the shapes of a distribution and its data, if some of the data would
-    count more than once.
+    count more than once; and for a Y that is not observed.
     """
 
     def check(rng_key):
         seeded = handlers.seed(model, rng_key)
         trace = handlers.trace(seeded).get_trace(X, Y, D_H)
-        for name, site in trace.items():
-            if site["type"] == "sample" and site["is_observed"]:
-                check_observed(name, site["fn"], site["value"])
+        sampled = [site for site in trace.values() if site["type"] == "sample"]
+        for site in sampled:
+            if site["is_observed"]:
+                check_observed(site["name"], site["fn"], site["value"])
+            elif site["name"] == "Y":
+                raise ValueError("model must observe Y: sample('Y', ..., obs=Y)")
 
     jax.eval_shape(check, jax.random.key(0))  # runs the model, but computes nothing
 
@@ -558,11 +564,13 @@ def check_observed(name, distribution, data):
             f"{np.shape(data)}, not {shape}: else data count more than once (see plate "
             "and to_event)"
         )
-    is_whole = isinstance(data, np.ndarray) and data.dtype.kind in "iu"
-    if is_whole and not distribution.support.is_discrete and np.ptp(data) > 1:
+    if distribution.support.is_discrete or not isinstance(data, np.ndarray):
+        return  # labels and counts have no scale; what model computes of Y, its own
+    print_scale_note(name, data, smallest_sd=1 / 3)
+    if data.dtype.kind in "iu" and np.ptp(data) > 1:
         print(
-            f"Note: model takes the whole numbers of {name} for measurements: "
-            "standardise them. Labels and counts need a discrete distribution."
+            f"Note: model takes the whole numbers of {name} for measurements.\n"
+            "Labels and counts need a discrete distribution."
         )
 
 
@@ -642,7 +650,10 @@ def use_device(device, num_chains):
     backend = jax.default_backend()  # here JAX starts, and reads the flags
     if backend != device:
         install = 'pip install "jax[cuda13]>=0.7.2,<0.13" or "jax[tpu]>=0.7.2,<0.13"'
-        raise RuntimeError(f"JAX has started on {backend}; others may need {install}")
+        raise RuntimeError(
+            f"JAX has started on {backend}, not {device}. If it was at work before, "
+            f"restart Python (in a notebook the kernel). Others than cpu need {install}"
+        )
     if device != "cpu":
         # By default an accelerator rounds the factors of a matrix product. On an H200 a
         # log density was off by 5, with "highest" by 0.001 (10 000 data, 50 units).
@@ -768,16 +779,17 @@ def save(fig, path):
 
 def run_as_command(argv):
     """Run main so that Ctrl-C ends compiled code at once, and without a display."""
-    interrupt = signal.getsignal(signal.SIGINT)
     plt.switch_backend("agg")
-    with contextlib.suppress(ValueError):  # not in the main thread
-        if interrupt is signal.default_int_handler:  # a background job ignores Ctrl-C
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
+    handler = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            main(argv)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+    else:  # a background job goes on ignoring Ctrl-C
         main(argv)
-    finally:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, interrupt)
 
 
 if __name__ == "__main__":
@@ -786,12 +798,11 @@ if __name__ == "__main__":
     command = os.path.basename(sys.argv[0])
     is_command = command in ("-", os.path.basename(globals().get("__file__", "-")))
     prompt_follows = sys.flags.inspect or hasattr(sys, "ps1")
-    if not is_command:
-        main()
-    elif prompt_follows:
-        main(sys.argv[1:])
+    argv = sys.argv[1:] if is_command else ()
+    if is_command and not prompt_follows:
+        run_as_command(argv)
     else:
-        run_as_command(sys.argv[1:])
+        main(argv)
 
 # %%
 # What you see
