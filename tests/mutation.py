@@ -45,7 +45,7 @@ TESTS = {  # of each room; the first that fails ends them
 }
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-x"]
 PYTEST += ["-m", "not slow and not process"]
-SECONDS = 300  # a mutant may loop for ever
+SECONDS = 600  # a mutant may loop for ever
 BYTES = 8 * 2**30  # or ask for all the memory there is
 
 
