@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # for bnn.py
 
 # The tests, xdist's workers and the processes that they start share what they compile.
-if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these settings
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers inherit it
     COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")  # until Python ends
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
@@ -29,10 +29,17 @@ from helpers import IMPORTABLE, PROGRAMS, SCRIPT, a_users_environment  # noqa: E
 
 
 def pytest_configure(config):
-    """Declare the mark, for there is no file of settings at the top level."""
-    config.addinivalue_line(
-        "markers", "slow: takes minutes; deselect with -m 'not slow'"
-    )
+    """Declare the marks, for there is no file of settings at the top level."""
+    marks = ["slow: takes minutes", "process: starts bnn.py in a process of its own"]
+    for mark in marks:
+        config.addinivalue_line("markers", f"{mark}; deselect with -m 'not ...'")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that start processes."""
+    for item in items:
+        if "run_script" in item.fixturenames:
+            item.add_marker("process")
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_quick_benchmark_prints_and_writes_all_tables(tmp_path):
     assert "{" not in written
     _, python, *parts, by_hand = re.split("\n###? ", written)
     assert python.startswith("Python 3.")
-    assert by_hand.count("\n|") == 2 + 9  # two of head
+    assert "H100" in by_hand
     rows = [part.count("\n|") - 2 for part in parts]
     peers = -2 if "not installed" in parts[1] else 2  # without a table, or with one
     assert rows == [4, peers, 1, 1, 1, 1], written

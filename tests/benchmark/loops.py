@@ -27,7 +27,8 @@ def product(w, z):
 
 def sum_of_products(w, z):
     """A layer as a sum."""
-    return (w[:, :, None] * z[:, None]).sum(axis=0)
+    products = w[:, :, None] * z[:, None, :]
+    return jnp.sum(products, axis=0)
 
 
 LAYERS = {"@": product, "sum": sum_of_products}
@@ -66,7 +67,8 @@ def step(device, which, N, D_H, num_chains, num_draws=3):
     seconds, steps = time_in_turn(compiled, keys)
     # chains move in step: a draw takes as long as the longest path of them
     of_chains = steps.reshape(num_chains, num_draws)
-    num_steps = np.max(of_chains, axis=0).sum()
+    longest = np.max(of_chains, axis=0)
+    num_steps = np.sum(longest)
     memory = jax.local_devices()[0].memory_stats() or {}  # none on a CPU
     peak = memory.get("peak_bytes_in_use", float("nan"))
     return {"us": seconds / num_steps * 1e6, "GiB": peak / 2**30}
@@ -89,8 +91,12 @@ def compile_chains(model, data, num_chains, num_draws):
 
     keys = jax.random.split(jax.random.key(0), num_chains)
     if num_chains == 1:
-        return jax.jit(chain).lower(keys[0]).compile(), keys[0]
-    return jax.jit(jax.vmap(chain)).lower(keys).compile(), keys
+        chains = chain
+        keys = keys[0]
+    else:
+        chains = jax.vmap(chain)
+    lowered = jax.jit(chains).lower(keys)
+    return lowered.compile(), keys
 
 
 def time_in_turn(compiled, keys):
@@ -135,7 +141,7 @@ def plain_log_density(z, X, Y):
     log_prior = -0.5 * sum(squares)
     log_gamma = 3.0 * log_prec - prec  # with the Jacobian
     errors = jnp.sum((Y - f) ** 2)
-    log_likelihood = 0.5 * len(Y) * log_prec - 0.5 * prec * errors
+    log_likelihood = 0.5 * (len(Y) * log_prec - prec * errors)
     return log_prior + log_gamma + log_likelihood
 
 
@@ -160,7 +166,8 @@ def blackjax_rates(seed, num_warmup, num_samples):
     log_density = partial(plain_log_density, X=X, Y=Y)
     warmup = blackjax.window_adaptation(blackjax.nuts, log_density)
     point = uniform_start(key_start)
-    (state, settings), _ = warmup.run(key_warmup, point, num_warmup)
+    adapted, _ = warmup.run(key_warmup, point, num_warmup)
+    state, settings = adapted
     nuts = blackjax.nuts(log_density, **settings)
 
     def draw(state, key):

@@ -21,7 +21,10 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 SCRIPTS = {"textbook": HERE / "textbook.py", "ours": ROOT / "bnn.py"}
 RATES = ["f", "prec_obs"]  # of n_eff, per second
+# the user's XLA_FLAGS; each form has the one or the other by default
+BY_DEFAULT = ""
 IN_LOOPS = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
+LOOPS_OFF = "--xla_gpu_enable_command_buffer=-WHILE,-CONDITIONAL"
 
 
 def clean_environment():
@@ -81,9 +84,12 @@ def call(python, function, *arguments, **environment):
 
 def whole_run(python, which, num_warmup, draws, chains, *flags, **environment):
     """Seconds and peak MiB of a whole run, n_eff per second of sampling."""
-    sizes = ["--num-warmup", num_warmup, "--num-samples", draws, "--num-chains", chains]
-    command = [python, SCRIPTS[which], *sizes, *flags]
-    printed, seconds, memory = process(list(map(str, command)), **environment)
+    command = [python, SCRIPTS[which], *flags]
+    command += ["--num-warmup", num_warmup]
+    command += ["--num-samples", draws]
+    command += ["--num-chains", chains]
+    as_text = [str(word) for word in command]
+    printed, seconds, memory = process(as_text, **environment)
     measured = {"seconds": seconds, "MiB": memory}
     sampling = re.search(r"elapsed time: ([\d.]+)", printed)[1]
     n_eff = dict(re.findall(r"^ *(f|prec_obs) +\S+ +(-?\d+|nan)$", printed, re.M))
@@ -100,7 +106,8 @@ def runs(python, plan):
     with TemporaryDirectory() as cache:  # warm for the same settings again
         for what, (*settings, num_seeds, keys) in plan.items():
             found = both_forms(python, settings, num_seeds, cache)
-            rows += [comparison(f"{what}, {key}", key, found) for key in keys]
+            for key in keys:
+                rows.append(comparison(f"{what}, {key}", key, found))
     return markdown(rows)
 
 
@@ -164,10 +171,11 @@ def tricks(python, plan):
     for name, trick in plan["ways"].items():
         ways[name] = partial(seconds_of_run, *trick)
     found = medians(ways, plan["repeats"])
-    first = next(iter(found))
+    as_it_is, *_ = found.values()
     rows = []
     for name, seconds in found.items():
-        rows.append({"": name, "seconds": seconds, "ratio": seconds / found[first]})
+        ratio = seconds / as_it_is
+        rows.append({"": name, "seconds": seconds, "ratio": ratio})
     return markdown(rows)
 
 
@@ -193,7 +201,7 @@ def devices(python, plan):
             "draws": f"{num_warmup} + {num_samples}",
             "devices": num_devices,
         }
-        counts = {"all": num_devices, "one": 1, "": 0}
+        counts = {"all": num_devices, "one": 1, "none": 0}
         sizes = [num_warmup, num_samples, num_chains]
         ways = {}
         for name, (which, method) in plan["ways"].items():
@@ -204,45 +212,51 @@ def devices(python, plan):
 
 def gpu(python, plan):
     """A step on a CPU core, then on a GPU, where there is one."""
-    sizes = [(N, D_H) for form, N, D_H, _ in plan["rows"] if form == "ours"]
-    each_once = list(dict.fromkeys(sizes))
-    on_cpu = layers(python, {"ways": ["ours"], "sizes": each_once})
+    sizes = []
+    for form, N, D_H, _ in plan["rows"]:
+        if form == "ours" and (N, D_H) not in sizes:
+            sizes.append((N, D_H))
+    on_cpu = layers(python, {"ways": ["ours"], "sizes": sizes})
     device = plan["device"]
-    if device == "gpu":
-        about = call(python, "loops.about")
-        if not about["gpu"]:
-            return f"{on_cpu}\n\nGPU: not measured here, as JAX finds none."
+    about = call(python, "loops.about")
+    if device == "gpu" and not about["gpu"]:
+        return f"{on_cpu}\n\nGPU: not measured here, as JAX finds none."
     on_gpu = steps_on(device, python, plan["rows"])
-    flags = ["--device", device]
-    seconds = whole_run(python, "ours", *plan["run"], *flags)["seconds"]
+    run = whole_run(python, "ours", *plan["run"], "--device", device)
     line = "--num-warmup {} --num-samples {} --num-chains {}".format(*plan["run"])
-    whole = f"The whole line, `{line} --device {device}`: {seconds:.0f} s."
+    whole = f"The whole line, `{line} --device {device}`: {run['seconds']:.0f} s."
     return f"{on_cpu}\n\n{on_gpu}\n\n{whole}"
 
 
 def steps_on(device, python, rows):
-    """The table of steps on a GPU, by default and with XLA's flags for loops."""
-    # several processes share it at a time
-    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    """The table of steps on a GPU, whose loops ask the host or do not."""
 
-    def by_default(row):
-        return call(python, "loops.step", device, *row, **shared)
+    def measure(row, users_flags):
+        flags = {"XLA_FLAGS": users_flags}
+        flags["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # processes share the GPU
+        return call(python, "loops.step", device, *row, **flags)
 
-    def in_loops(row):
-        flags = {"XLA_FLAGS": IN_LOOPS}
-        return call(python, "loops.step", device, *row, **shared, **flags)
+    def both_ways(row):
+        form, N, D_H, num_chains = row
+        by_default = measure(row, BY_DEFAULT)
+        if form == "textbook":
+            in_loops = measure(row, IN_LOOPS)
+            loops_off = by_default
+        else:
+            in_loops = by_default
+            loops_off = measure(row, LOOPS_OFF)
+        return {
+            "form": form,
+            "data": N,
+            "units": D_H,
+            "chains": num_chains,
+            "us, in loops": in_loops["us"],
+            "us, loops off": loops_off["us"],
+            "GiB": by_default["GiB"],
+        }
 
     with ThreadPoolExecutor(16) as pool:  # they compile side by side, then take turns
-        plain = pool.map(by_default, rows)
-        loops = pool.map(in_loops, rows)
-    table = []
-    for row, found, other in zip(rows, plain, loops, strict=True):
-        form, N, D_H, num_chains = row
-        described = {"form": form, "data": N, "units": D_H, "chains": num_chains}
-        described["us"] = found["us"]
-        described["us, in loops"] = other["us"]
-        described["GiB"] = found["GiB"]
-        table.append(described)
+        table = list(pool.map(both_ways, rows))
     return markdown(table)
 
 
