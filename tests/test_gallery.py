@@ -64,14 +64,15 @@ def with_few_draws(code):
 
 # The page, abridged
 PROMISES = """
-A Bayesian neural network (BNN) ... their number is a choice of prior ... adds its log
-density to a sum ... The ones make w1[0] the bias of the first layer ... the No-U-Turn
-Sampler ... 14.7 million, mirror images ... Total running time of the script ... The
-first table has a row for each unknown ... 0.19 on the scale of the standardised Y ...
-about 96 % of new data ... The second table is the one to trust ... one chain compares
-only its own halves ... the cap of 1023 steps ... Your own data ... Several inputs ...
-Classes ... Other networks ... Neal (1996) ... Hoffman and Gelman (2014) ... Betancourt
-(2017) ... Vehtari et al. (2021) ... Izmailov et al. (2021)
+A Bayesian neural network (BNN) ... their number is a choice of prior ... adds the log
+density of this value to a sum ... The ones make w1[0] the bias of the first layer ...
+the No-U-Turn Sampler ... 14.7 million, mirror images ... All of it ... Behind it ...
+Command line ... Total running time of the script ... The first table has a row for each
+unknown ... 0.19 on the scale of the standardised Y ... about 96 % of new data ... The
+second table is the one to trust ... one chain compares only its own halves ... The cap
+of 1023 steps costs time ... Your own data ... Several inputs ... Classes ... Other
+networks ... Neal (1996) ... Hoffman and Gelman (2014) ... Betancourt (2017) ... Vehtari
+et al. (2021) ... Izmailov et al. (2021)
 """
 
 
