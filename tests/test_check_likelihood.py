@@ -99,6 +99,7 @@ RIGHT = {
     "(N, 2)": (model_of(rows(normal), 2), np.hstack([Y_GOOD, Y_GOOD])),
     "(N, 2), a vector": (model_of(vectors, 2), np.hstack([Y_GOOD, Y_GOOD])),
     "one number, (N,)": (model_of(one_number_for_all), Y_GOOD[:, 0]),
+    "one number, all Y": (model_of(one_number_for_all, plate=None), Y_GOOD),
     "a plate at -2": (model_of(normal, dim=-2), Y_GOOD),
     "without a plate": (model_of(normal, plate=None), Y_GOOD),
     "two classes": (model_of(rows(two_classes)), RARE),
