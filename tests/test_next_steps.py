@@ -373,3 +373,13 @@ def test_the_other_shape_of_Y_is_told(model):
 def test_a_column_of_labels_is_told():
     with pytest.raises(ValueError, match=r"Y must have shape \(9,\)"):
         run_few(classes, Y=LABELS[:, None])
+
+
+WRONG_LABELS = [(classes, LABELS + 1), (two_classes, 2 * RARE - 1)]
+
+
+@pytest.mark.filterwarnings("ignore:Out-of-support")
+@pytest.mark.parametrize("model, Y", WRONG_LABELS)
+def test_other_labels_are_an_error(model, Y):
+    with pytest.raises(RuntimeError, match="no point of finite density: see.* Y"):
+        run_few(model, Y=Y)
