@@ -112,10 +112,10 @@ def log_density_numpy(X, Y, point):
     return prior + likelihood.sum()
 
 
-def assert_log_density(expected, X, Y, point, D_H):
+def assert_log_density(expected, X, Y, point, D_H, model=bnn.model):
     """The model has this log density at the point."""
     point = {name: jnp.asarray(value, jnp.float32) for name, value in point.items()}
-    ours, _ = log_density(bnn.model, (X, Y, D_H), {}, point)
+    ours, _ = log_density(model, (X, Y, D_H), {}, point)
     np.testing.assert_allclose(ours, expected, **TOLERANCE)
 
 

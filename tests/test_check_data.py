@@ -34,7 +34,7 @@ BAD = {
     "NaN in X": (NOT_A_NUMBER, Y_GOOD, "X must hold finite"),
     "infinity in Y": (X_GOOD, INFINITE, "Y must hold finite"),
     "words": (X_GOOD, [["a"]] * 9, "Y must hold finite numbers: could not convert"),
-    "None": ([[1, None]] * 9, Y_GOOD, "X must hold finite numbers"),
+    "None": ([[1, None]] * 9, Y_GOOD, "X must hold finite"),
     "rows of two lengths": ([[1, 2], [1]], Y_GOOD, "X must hold finite numbers"),
     "X without a second axis": (X_GOOD[:, 1], Y_GOOD, r"X must be \(N, D_X\).* \(9,\)"),
     "no data": (X_GOOD[:0], Y_GOOD[:0], r"X must be \(N, D_X\).* \(0, 2\)"),
@@ -43,7 +43,7 @@ BAD = {
     "a mask in Y": (X_GOOD, MASKED, "Y must hold.*masked"),
     "a mask in X": (np.ma.masked_less(X_GOOD, 0), Y_GOOD, "X must hold.*masked"),
     "masked rows": (X_GOOD, list(MASKED), "Y must.*masked"),
-    "beyond 32 bits": (X_GOOD, np.full((9, 1), 2**31), "Y must hold.*beyond int32"),
+    "beyond 32 bits": (X_GOOD, np.full((9, 1), 2**31), "Y must hold finite int32"),
 }
 
 
@@ -51,6 +51,35 @@ BAD = {
 def test_an_array_that_cannot_be_data_is_told_by_its_name(X, Y, told):
     with pytest.raises(ValueError, match=told):
         run_few(X=X, Y=Y)
+
+
+def with_values(value):
+    """Numbers (9, 4) with the value at three places, in two columns and two rows."""
+    array = np.ma.zeros((9, 4), dtype=np.asarray(value).dtype)
+    array[2, 1] = value
+    array[2, 3] = value
+    array[7, 3] = value
+    return array
+
+
+PLACES = [np.nan, np.inf, -np.inf, np.ma.masked, 1e40]
+
+
+@pytest.mark.parametrize("value", PLACES, ids=str)
+def test_the_columns_and_the_number_of_rows_are_told(value):
+    array = with_values(value)
+    where = r"must hold finite .*\[1 3\], from 0, in 2 row"
+    with pytest.raises(ValueError, match="X " + where):
+        bnn.check_data(array, Y_GOOD)
+    with pytest.raises(ValueError, match="Y " + where):
+        bnn.check_data(X_GOOD, array)
+
+
+@pytest.mark.parametrize("value", [2**31, -(2**31) - 1, 2**40])
+def test_the_place_of_whole_numbers_beyond_32_bits_is_told(value):
+    array = with_values(value)
+    with pytest.raises(ValueError, match=r"Y must .*\[1 3\], from 0, in 2 row"):
+        bnn.check_data(X_GOOD, array)
 
 
 @pytest.fixture
@@ -64,30 +93,111 @@ def note(capsys):
     return printed
 
 
-def test_data_in_units_of_their_own_are_told_once_with_their_sizes(note):
+def test_data_in_units_of_their_own_are_told_once_each(note):
     x, Y = years()
-    ones = np.ones(x.shape)
-    told = note(np.hstack([ones, x]), Y)
-    assert "X reaches 2.02e+03" in told
-    assert f"Y is {Y.mean():.3g} +- {Y.std():.3g}: standardise" in told
+    told = note(np.insert(x, 0, 1, axis=1), Y).splitlines()
+    assert len(told) == 2
+    for name, column, line in zip("XY", [1, 0], told, strict=True):
+        assert line.startswith(f"Note: standardise {name}")
+        assert f"column(s) [{column}], from 0" in line
+
+
+def column(mean, sd):
+    """Numbers (10, 1) of this mean and standard deviation."""
+    return mean + sd * np.resize([-1.0, 1.0], (10, 1))
+
+
+def between_good(values):
+    """Columns: a constant, a good one, the values, a good one."""
+    good = column(0, 1)
+    return np.hstack([good * good, good, values, -good])
+
+
+GOOD_INPUTS = between_good(column(0, 1))
+FAR = [(1.1, 1), (-1.1, 1), (0, 3.1), (1e5, 1), (-1e5, 1e-3), (0, 1e-9)]
+NEAR = [(0.9, 1), (-0.9, 1), (0, 2.9), (0.9, 2.9)]
+
+
+@pytest.mark.parametrize("mean, sd", [*FAR, (0, 0.09)])
+def test_the_column_of_X_that_is_far_from_standardised_is_told(note, mean, sd):
+    told = note(between_good(column(mean, sd)), column(0, 1))
+    assert told.startswith("Note: standardise X")
+    assert "column(s) [2], from 0" in told
     assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize("a, b, c", [(11, 1, 0), (1, 1, 1.1), (1, 3.1, 0), (1, 0.3, 0)])
-def test_data_far_from_standardised_are_told(note, a, b, c):
-    assert "standardise" in note(a * X_GOOD, b * Y_GOOD + c)
+@pytest.mark.parametrize("mean, sd", [*NEAR, (0, 0.11)])
+def test_a_column_of_X_that_is_nearly_standardised_is_not(note, mean, sd):
+    assert note(between_good(column(mean, sd)), column(0, 1)) == ""
 
 
-@pytest.mark.parametrize("a, b, c", [(9, 1, 0), (1, 1, 0.9), (1, 2.9, 0), (1, 0.4, 0)])
-def test_data_nearly_standardised_are_not(note, a, b, c):
-    assert note(a * X_GOOD, b * Y_GOOD + c) == ""
+@pytest.mark.parametrize("mean, sd", [*FAR, (0, 0.33)])
+def test_the_output_that_is_far_from_standardised_is_told(note, mean, sd):
+    told = note(GOOD_INPUTS, between_good(column(mean, sd)))
+    assert told.startswith("Note: standardise Y")
+    assert "column(s) [2], from 0" in told
+    assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize("Y", [RARE, RARE > 0, np.arange(9) * 1000])
-def test_labels_and_counts_need_no_scale_and_stay_whole(note, Y):
+@pytest.mark.parametrize("mean, sd", [*NEAR, (0, 0.34)])
+def test_an_output_that_is_nearly_standardised_is_not(note, mean, sd):
+    assert note(GOOD_INPUTS, between_good(column(mean, sd))) == ""
+
+
+def test_two_outputs_whose_means_cancel_are_told(note):
+    Y = np.hstack([column(5, 1), column(-5, 1)])
+    assert "column(s) [0 1], from 0" in note(GOOD_INPUTS, Y)
+
+
+def test_Y_without_a_second_axis_is_judged_too(note):
+    assert note(GOOD_INPUTS, column(0, 1)[:, 0]) == ""
+    assert "standardise Y" in note(GOOD_INPUTS, column(5, 1)[:, 0])
+
+
+def test_inputs_that_are_all_negative_are_told(note):
+    X = np.linspace(-2000, -1, 9)[:, None]
+    assert "standardise X" in note(np.insert(X, 0, 1, axis=1), Y_GOOD)
+
+
+RARELY = np.zeros((200, 1))
+RARELY[0] = 1  # its standard deviation is 0.07
+ONES = np.ones((200, 1))
+OFTEN = ONES - RARELY
+NO_SCALE = {
+    "ones": ONES,
+    "zeros": 0 * ONES,
+    "0 and 1, rarely 1": RARELY,
+    "0 and 1, rarely 0": OFTEN,
+    "booleans": RARELY > 0,
+}
+
+
+@pytest.mark.parametrize("values", NO_SCALE.values(), ids=NO_SCALE)
+def test_constants_and_labels_need_no_scale(note, values):
+    good = np.resize([-1.0, 1.0], (200, 1))
+    assert note(np.hstack([ONES, values, good]), good) == ""
+
+
+@pytest.mark.parametrize("D_X", [1, 2, 3, 4, 5])
+def test_of_the_scripts_own_data_nothing_is_told(note, D_X):
+    X, Y, *_ = bnn.get_data(D_X=D_X)
+    assert note(X, Y) == ""
+
+
+KINDS_OF_LABELS = [bool, np.int8, np.uint8, np.int64, np.uint16]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_LABELS)
+def test_labels_need_no_scale_and_stay_whole(note, kind):
+    Y = RARE.astype(kind)
     assert note(X_GOOD, Y) == ""
     _, checked = bnn.check_data(X_GOOD, Y)
     assert checked.dtype.kind == Y.dtype.kind
+    np.testing.assert_array_equal(checked, Y)
+
+
+def test_counts_need_no_scale_here(note):
+    assert note(X_GOOD, np.arange(9) * 1000) == ""
 
 
 def test_whole_inputs_are_inputs_as_others(note):

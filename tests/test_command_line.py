@@ -28,13 +28,16 @@ def test_a_run_prints_its_tables_and_no_bar_where_output_is_piped(run_script, tm
     result = run_script(*SMOKE, "-o", "a.png", python_flags=strict)
     # no progress bar, no warnings
     assert (result.returncode, result.stderr) == (0, "")
-    plan = "NUTS on cpu: 2 chain(s) on 2 of 2 device(s), 10 + 10 draws each\n"
-    assert result.stdout.startswith(plan)
+    plan, elapsed, *_ = result.stdout.splitlines()
+    assert plan == "NUTS on cpu: 2 chain(s) on 2 of 2 device(s)"
+    time_and_sizes = r"MCMC elapsed time: \d+\.\d\d s, 10 \+ 10 draws each"
+    assert re.fullmatch(time_and_sizes, elapsed)
     assert len(rows(result.stdout)) == 46
     assert re.search(r"^Number of divergences: \d+$", result.stdout, re.M)
-    assert re.search(r"^MCMC elapsed time: \d+\.\d+ s$", result.stdout, re.M)
+    _, after_table = result.stdout.split("What has to converge")
+    assert re.search(r"^ +prec_obs .*\nNot judged: w1, w2, w3$", after_table, re.M)
     # 20 draws are worth less than 400 independent ones, and there are two chains
-    assert "\nWarning: r_hat > 1.01, n_eff < 400 or nan: " in result.stdout
+    assert "\nWarning: n_eff is below 400" in result.stdout
     assert "one chain" not in result.stdout
     assert os.listdir(tmp_path) == ["a.png"]
 
@@ -127,7 +130,15 @@ def test_a_number_at_a_bound_is_taken(flag):
         assert getattr(args, name) == value
 
 
-BAD_FLAGS = ["--device cuda", "--num-chains", "--num-layers 3", "--num-sam 10", "fast"]
+BAD_FLAGS = [
+    "--device cuda",
+    "--num-chains",
+    "--num-layers 3",
+    "--num-sam 10",
+    "fast",
+    "-f x.png --num-sample 10",
+    "--f=kernel.json",
+]
 BAD_PATHS = ["nowhere/b.pdf", "folder.pdf", "/proc/b.pdf", "b.docx", "b", "b\nb"]
 NEEDS_LATEX = "b.pgf"
 TOO_LONG = 300 * "b" + ".pdf"
@@ -135,13 +146,29 @@ TOO_LONG = 300 * "b" + ".pdf"
 
 @pytest.mark.parametrize("flags", BAD_FLAGS)
 def test_a_bad_flag_gets_one_message_and_status_2(refused, flags):
-    flag, *value = flags.split()
-    assert flag in refused(flag, *value)
+    words = flags.split()
+    assert words[0] in refused(*words)
 
 
 @pytest.mark.parametrize("path", [*BAD_PATHS, NEEDS_LATEX, TOO_LONG])
 def test_a_path_that_cannot_be_written_gets_one_message_and_status_2(refused, path):
     assert "--output" in refused("--output", path)
+
+
+# a link in a folder that can be written, to a place where nothing can
+def test_a_link_to_where_nothing_can_be_written_is_told_before_any_work(
+    refused, tmp_path_factory
+):
+    link = tmp_path_factory.mktemp("links") / "link.pdf"
+    link.symlink_to("/proc/b.pdf")
+    assert "--output" in refused("--output", str(link))
+
+
+@pytest.mark.parametrize("value", ["0", "1", "-1", "1.5", "nan", "inf", "x", ""])
+def test_a_target_is_strictly_between_0_and_1(refused, value):
+    told = refused("--target-accept-prob", value)
+    for part in ["--target-accept-prob", f"'{value}'", "between 0 and 1"]:
+        assert part in told
 
 
 # JAX has started on the CPU here; test_devices.py asks a process where it has not
@@ -156,12 +183,20 @@ def test_a_device_that_is_not_there_is_told_with_what_to_install(
     assert package in told
 
 
-def test_the_flag_that_a_notebooks_kernel_was_started_with_is_ignored():
-    usual = vars(bnn.parse_args([]))
-    own = "-f kernel.json --loglevel error --ip=::1".split()
-    for flags in [own, ["--f=kernel.json"]]:
-        args = bnn.parse_args(flags)
-        assert {**vars(args), "f": None} == usual
+def test_the_settings_of_sampling_reach_it(monkeypatch):
+    class Reached(Exception):
+        """Ends main where sampling would start."""
+
+    def run_inference(model, rng_key, X, Y, D_H, **settings):
+        settings.pop("progress_bar")
+        raise Reached(len(X), D_H, settings)
+
+    monkeypatch.setattr(bnn, "run_inference", run_inference)
+    sizes = "-n 5 --num-warmup 6 --num-chains 3 --num-data 7 --num-hidden 8".split()
+    with pytest.raises(Reached) as reached:
+        bnn.main([*sizes, "--target-accept-prob", "0.97"])
+    settings = dict(num_warmup=6, num_samples=5, num_chains=3, target_accept_prob=0.97)
+    assert reached.value.args == (7, 8, settings)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Does every device get its share: host devices, a GPU, a TPU, several machines?"""
 
+import contextlib
 import functools
 import os
 import re
@@ -23,9 +24,12 @@ SLOWER_THAN_A_CPU = "a CPU is faster"
 
 # Four chains on one, two and four host devices
 def sample_on(num_devices):
-    """NumPyro's MCMC object of a run of four chains on the first of these devices."""
+    """NumPyro's MCMC object of a run of four chains on this machine's devices.
+
+    They are the last of all, as if the devices before them were another machine's.
+    """
     X, Y, *_ = bnn.get_data(N=7)
-    devices = jax.local_devices()[:num_devices]
+    devices = jax.devices()[-num_devices:]
     # few draws, as the last digit may depend on how many chains a device has; it grows
     sizes = dict(num_warmup=2, num_samples=4, num_chains=4)
     with mock.patch.object(jax, "local_devices", return_value=devices):
@@ -41,7 +45,7 @@ def runs():
 @pytest.mark.parametrize("num_devices", [1, 2, 4])
 def test_chains_are_spread_evenly_over_the_devices(runs, num_devices):
     w1 = runs[num_devices].last_state.z["w1"]
-    assert w1.sharding.device_set == set(jax.local_devices()[:num_devices])
+    assert w1.sharding.device_set == set(jax.devices()[-num_devices:])
     f = runs[num_devices].get_samples(group_by_chain=True)["f"]
     chains_of = {shard.device: len(shard.data) for shard in f.addressable_shards}
     assert set(chains_of.values()) == {4 // num_devices}
@@ -106,9 +110,9 @@ def test_a_loop_that_devices_share_would_be_noticed():
 
 
 # What is planned for devices that this machine does not have
-def plan(backend, num_devices, num_chains, N=100, D_H=5):
+def plan(backend, num_devices, num_chains):
     """NumPyro's chain_method, and whether there is a bar, on such a machine."""
-    X, Y, *_ = bnn.get_data(N=N)
+    X, Y, *_ = bnn.get_data(N=7)
     MCMC = mock.MagicMock()
     MCMC.return_value.last_state.potential_energy = 0.0
     devices = list(range(num_devices))
@@ -117,7 +121,7 @@ def plan(backend, num_devices, num_chains, N=100, D_H=5):
         mock.patch.object(jax, "local_devices", return_value=devices),
         mock.patch.object(bnn, "MCMC", MCMC),
     ):
-        bnn.run_inference(bnn.model, KEY, X, Y, D_H, num_chains=num_chains)
+        bnn.run_inference(bnn.model, KEY, X, Y, 5, num_chains=num_chains)
     settings = MCMC.call_args.kwargs
     return settings["chain_method"], settings["progress_bar"]
 
@@ -161,25 +165,50 @@ def test_chains_of_a_device_take_turns_on_a_cpu_alone(monkeypatch, backend, in_t
     assert ("scan" in str(program)) == in_turn
 
 
-@pytest.mark.parametrize("backend, chains", [("gpu", 4), ("tpu", 1), ("gpu", 999)])
-def test_it_is_told_where_a_cpu_is_faster(capsys, backend, chains):
-    plan(backend, num_devices=1, num_chains=chains)
-    assert SLOWER_THAN_A_CPU in capsys.readouterr().out
+# Where a CPU is faster
+def gpu_note(capsys, backend, cores, sizes):
+    """What is said of these chains, data and units on a machine of so many cores."""
+    with (
+        mock.patch.object(jax, "default_backend", return_value=backend),
+        mock.patch.object(os, "cpu_count", return_value=cores),
+    ):
+        bnn.print_gpu_note(*sizes)
+    return capsys.readouterr().out
 
 
-# from half a million chains x data x units on a GPU pays; a pair D_H is the model's own
-@pytest.mark.parametrize(
-    "backend, chains, N, D_H",
-    [
-        ("gpu", 1000, 100, 5),
-        ("gpu", 4, 10_000, 50),
-        ("gpu", 4, 100, (5, 5)),
-        ("cpu", 4, 100, 5),
-    ],
-)
-def test_nothing_is_told_elsewhere(capsys, backend, chains, N, D_H):
-    plan(backend, 1, chains, N, D_H)
-    assert SLOWER_THAN_A_CPU not in capsys.readouterr().out
+# the line is at 20 000 chains x data x units for each core that has a chain
+ON_THE_LINE = [
+    (2, (1, 2000, 10)),
+    (2, (4, 1000, 10)),
+    (16, (4, 2000, 10)),
+    (16, (100, 320, 10)),
+]
+
+
+@pytest.mark.parametrize("cores, sizes", ON_THE_LINE)
+def test_from_the_line_on_a_gpu_pays_and_below_it_the_cpu_is_named(
+    capsys, cores, sizes
+):
+    chains, data, units = sizes
+    assert gpu_note(capsys, "gpu", cores, sizes) == ""
+    note = gpu_note(capsys, "gpu", cores, (chains, data - 1, units))
+    assert SLOWER_THAN_A_CPU in note
+    assert "--device cpu" in note
+
+
+@pytest.mark.parametrize("backend", ["cpu", "tpu"])
+def test_nothing_is_said_where_nothing_was_measured(capsys, backend):
+    assert gpu_note(capsys, backend, cores=2, sizes=(1, 100, 5)) == ""
+
+
+def test_the_note_is_about_the_sizes_that_the_flags_give(capsys):
+    sizes = []
+    with (
+        mock.patch.object(bnn, "use_device"),
+        mock.patch.object(bnn, "print_gpu_note", lambda *given: sizes.append(given)),
+    ):
+        bnn.parse_args("--num-chains 4 --num-data 30 --num-hidden 6".split())
+    assert sizes == [(4, 30, 6)]
 
 
 # Memory
@@ -203,7 +232,7 @@ def test_predictions_need_up_to_2_gib_over_themselves(run_program, chains, point
 
 
 # What happens to settings of the process
-def test_neither_the_import_nor_a_device_that_is_not_there_changes_anything(
+def test_the_import_changes_nothing_and_a_device_that_is_not_there_is_told(
     run_program,
 ):
     env = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": ""}
@@ -213,37 +242,112 @@ def test_neither_the_import_nor_a_device_that_is_not_there_changes_anything(
     assert "restart" not in told
 
 
-def test_a_call_sets_the_platform_and_leaves_no_flags_where_there_were_none(
-    monkeypatch,
+@pytest.fixture
+def use(monkeypatch):
+    """Return a function that uses a device that is not there, or does not start.
+
+    It gives XLA_FLAGS, None where there is none, and the changed settings of JAX.
+    """
+
+    def use(device, users_flags=None, version=(0, 12, 0), starts=True):
+        monkeypatch.delenv("XLA_FLAGS", raising=False)
+        if users_flags is not None:
+            monkeypatch.setenv("XLA_FLAGS", users_flags)
+        return use_again(device, version, starts)
+
+    def use_again(device, version=(0, 12, 0), starts=True):
+        settings = {}
+        backend = device if starts else "another"
+        monkeypatch.setattr(jax, "__version_info__", version)
+        monkeypatch.setattr(jax, "default_backend", lambda: backend)
+        monkeypatch.setattr(type(jax.config), "update", keep_in(settings))
+        told = contextlib.nullcontext() if starts else pytest.raises(RuntimeError)
+        with told:
+            bnn.use_device(device, num_chains=4)
+        return os.environ.get("XLA_FLAGS"), settings
+
+    def keep_in(settings):
+        return lambda config, name, value: settings.update({name: value})
+
+    use.again = use_again
+    return use
+
+
+USERS = "--xla_cpu_enable_fast_math=false"
+OF_A_CPU = ["--xla_backend_optimization_level", "--xla_backend_extra_options"]
+OF_A_GPU = ["--xla_gpu_enable_command_buffer"]
+
+
+def names_of(flags):
+    """The names of flags of XLA, in their order."""
+    return [flag.split("=")[0] for flag in flags.split()]
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["there", "not there"])
+@pytest.mark.parametrize("device, own", [("cpu", OF_A_CPU), ("gpu", OF_A_GPU)])
+def test_flags_for_xla_stay_in_front_of_the_users(use, device, own, starts):
+    for users_flags in [None, "", USERS]:
+        flags, _ = use(device, users_flags, starts=starts)
+        users = names_of(users_flags or "")
+        assert names_of(flags) == own + users  # of a flag, the last wins
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_second_call_does_not_add_flags_again(use, device):
+    flags, _ = use(device, USERS)
+    assert use.again(device)[0] == flags
+
+
+def test_loops_run_on_a_gpu_without_asking_the_host_where_that_was_measured(use):
+    flags, _ = use("gpu", version=(0, 11, 0))
+    assert flags.split() == ["--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"]
+    for device, version in [("gpu", (0, 10, 2)), ("tpu", (0, 12, 0))]:
+        assert not (use(device, version=version)[0] or "").strip()
+        assert use(device, USERS, version)[0].split() == [USERS]
+
+
+@pytest.mark.parametrize(
+    "device, precision", [("cpu", None), ("gpu", "highest"), ("tpu", "highest")]
+)
+def test_accelerators_do_not_round_the_factors_of_a_product(use, device, precision):
+    _, settings = use(device)
+    assert settings.get("jax_default_matmul_precision") == precision
+
+
+@pytest.mark.parametrize(
+    "device, platform, devices", [("cpu", "cpu", 4), ("gpu", None, None)]
+)
+def test_a_call_sets_the_platform_and_on_a_cpu_a_device_for_each_chain(
+    use, device, platform, devices
 ):
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-    jax.config.update("jax_platforms", None)
-    bnn.use_device("cpu", num_chains=4)
-    assert jax.config.jax_platforms == "cpu"
-    assert "XLA_FLAGS" not in os.environ
+    _, settings = use(device)
+    assert settings["jax_platforms"] == platform
+    assert settings.get("jax_num_cpu_devices") == devices
 
 
-# once read they are not there twice, for a child, or as if they were the user's
-def test_flags_for_xla_do_not_stay_and_later_calls_take_what_is_there(run_program):
-    env = {"XLA_FLAGS": "--xla_cpu_enable_fast_math=false"}
+# a child has them once, too
+def test_later_calls_take_the_devices_that_are_there(run_program):
     strict = ["-W", "error"]
+    env = {"XLA_FLAGS": USERS}
     result = run_program("call_main_twice", env=env, python_flags=strict)
     plans = re.findall(r"(\d+) chain\(s\) on (\d+) of (\d+)", stdout_of(result))
     assert plans == [("2", "2", "2"), ("1", "1", "2"), ("3", "3", "3")]
 
 
 # Without a GPU, a TPU or a second machine: as near as one comes
-def test_a_gpu_runs_chains_in_full_precision_without_flags_for_cpus(run_program):
-    flags = "--xla_force_host_platform_device_count=4"
-    env = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+def test_a_gpu_runs_chains_in_full_precision(run_program):
+    env = {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+    }
     result = run_program("run_on_a_stand_in", *SMOKE, env=env)
     assert (result.returncode, result.stderr) == (0, "")
-    # a device for each chain, two chains on each device, all on one
+    # two chains on each device, all on one
     plans = re.findall(r"^NUTS on gpu: (\d) .* on (\d) of 4 dev", result.stdout, re.M)
-    assert plans == [("4", "4"), ("6", "3"), ("5", "1")]
-    assert result.stdout.count(SLOWER_THAN_A_CPU) == 3
-    assert len(rows(result.stdout)) == 3 * 46
-    assert result.stdout.endswith(f"\nhighest {flags}\n")
+    assert plans == [("6", "3"), ("5", "1")]
+    assert result.stdout.count(SLOWER_THAN_A_CPU) == 2
+    assert len(rows(result.stdout)) == 2 * 46
+    assert result.stdout.endswith("\nhighest\n")
 
 
 # what would run there, compiled as far as is possible without one
@@ -274,12 +378,17 @@ def free_address():
     return f"{host}:{port}"
 
 
-# README's snippet for several machines; two processes stand in for two machines
+# README's snippet for several machines, which run four chains each; two processes
+# stand in for two machines, with a device for each chain or for two
+@pytest.mark.parametrize("devices", [4, 2])
 def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(
-    run_program, tmp_path
+    run_program, tmp_path, devices
 ):
     snippets = re.findall(r"```python\n(.*?)```", README, re.S)
     (code,) = [code for code in snippets if "jax.distributed.initialize" in code]
+    count = "set_host_device_count"
+    assert f"{count}(4)" in code
+    code = code.replace(f"{count}(4)", f"{count}({devices})")
     (tmp_path / "snippet.py").write_text(code)
     address = free_address()
 
@@ -290,6 +399,8 @@ def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(
         machines.append(run_program("one_of_two_machines", *flags, **options))
     printed = [machine.communicate(timeout=200) for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], printed
+    for stdout, _ in printed:
+        assert f"4 chain(s) on {devices} of {devices} device(s)" in stdout
     first, second = [np.load(tmp_path / f"{i}.npz") for i in range(2)]
 
     both = np.concatenate([first["own_f"], second["own_f"]])

@@ -105,26 +105,35 @@ OTHER_LOCALE = {
     "MPLBACKEND": "module://backend_interagg",
 }
 CLOSED_STDOUT = ["bash", "-c", 'exec "$0" "$@" >&-']
+CLOSED_STDERR = ["bash", "-c", 'exec "$0" "$@" 2>&-']
 SURROUNDINGS = {
     "closed stdout, no home, a config folder that cannot be written, no display": dict(
         launcher=[*UNPRIVILEGED, *CLOSED_STDOUT], env=NOWHERE
     ),
     "a locale without UTF-8 and a backend that is not installed, PyCharm's": dict(
-        env=OTHER_LOCALE
+        launcher=UNPRIVILEGED, env=OTHER_LOCALE
     ),
+    "closed stderr": dict(launcher=[*UNPRIVILEGED, *CLOSED_STDERR]),
 }
 
 
+# the picture is a link in a folder that cannot be written, to one that can
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_in_poor_surroundings_it_still_draws_the_picture(run_script, tmp_path, name):
     folder, picture = tmp_path / "mein Ordner äß 图", "mein Bild öé 图.pdf"
-    (folder / "read-only").mkdir(mode=0o555, parents=True)
-    result = run_script(*SMOKE, "-o", picture, cwd=folder, **SURROUNDINGS[name])
+    closed = folder / "read-only"
+    closed.mkdir(parents=True)
+    (closed / picture).symlink_to(folder / picture)
+    closed.chmod(0o555)
+    link = f"read-only/{picture}"
+    result = run_script(*SMOKE, "-o", link, cwd=folder, **SURROUNDINGS[name])
     assert result.returncode == 0, result.stderr
     # Matplotlib says where it has no folder, and nothing else is said
     assert all("atplotlib" in line for line in result.stderr.splitlines())
     assert_is_a_whole_pdf(folder / picture)
-    assert os.listdir(folder / "read-only") == []
+    assert not (folder / picture).is_symlink()
+    assert os.listdir(closed) == [picture]
+    assert (closed / picture).is_symlink()
 
 
 def test_two_background_jobs_in_one_folder_ignore_ctrl_c_and_draw(run_script, tmp_path):

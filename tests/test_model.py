@@ -8,6 +8,7 @@ from helpers import (
     assert_log_density,
     forward,
     log_density_numpy,
+    predict_all,
     random_parameters,
     repeated,
 )
@@ -25,6 +26,24 @@ def test_log_density_is_that_of_plain_numpy_at_random_points(N, D_H):
         point = random_parameters(rng, 3, D_H)
         expected = log_density_numpy(X, Y, point)
         assert_log_density(expected, X, Y, point, D_H)
+
+
+PRECISIONS = [1e-2, 1, 100, 1e4, 1e6]  # noise from 10 to 0.001
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_log_density_is_that_of_plain_numpy_for_any_noise(precision):
+    rng = np.random.default_rng(0)
+    X, *_ = bnn.get_data()
+    point = random_parameters(rng, 3, 5)
+    point["prec_obs"] = precision
+    noise = precision**-0.5 * rng.standard_normal((100, 1))
+    Y = forward(X, point) + noise
+    expected = log_density_numpy(X, Y, point)
+    # Y - f is off by 1e-6 in float32: at the highest precision by 1e-3 of the noise
+    point = {name: jnp.float32(value) for name, value in point.items()}
+    ours, _ = log_density(bnn.model, (X, Y, 5), {}, point)
+    assert ours == pytest.approx(expected, rel=1e-5, abs=0.2)
 
 
 def test_mirror_images_of_a_network_have_its_density():
@@ -109,3 +128,16 @@ def test_without_Y_the_model_samples_it_with_the_right_moments(predictive):
     assert mean_error.max() < 5 * (variance / S) ** 0.5
     variance_error = np.abs(Y.var(axis=0) - variance)
     assert variance_error.max() < 5 * variance * (2 / S) ** 0.5
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_observations_have_the_noise_of_their_precision(precision):
+    X, *_ = bnn.get_data()
+    point = random_parameters(np.random.default_rng(2), 3, 5)
+    point["prec_obs"] = precision
+    draws = repeated(point, 1, 100)
+    f, Y = predict_all(draws, X)
+    noise = np.float64(Y - f)
+    # 5 standard errors of the variance of 10 000 normals
+    error = 5 * (2 / noise.size) ** 0.5
+    assert noise.var() * precision == pytest.approx(1, abs=error)

@@ -1,42 +1,385 @@
-"""Does the code that the page gives for a reader's own data fit them?"""
+"""Does the code that the page gives for own data and models do as it says?"""
 
 import functools
+import inspect
 import re
 import textwrap
 
+import jax
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from helpers import SCRIPT, predict_all, years
+import pytest
+import scipy.special
+import scipy.stats
+from helpers import (
+    RARE,
+    SCRIPT,
+    X_GOOD,
+    assert_log_density,
+    forward,
+    predict_all,
+    run_few,
+    years,
+)
+from numpyro.infer import Predictive
 
 import bnn
 
 
-def code_of_the_page():
-    """The lines of its only code block."""
+def blocks_of_the_page():
+    """The lines of each of its code blocks."""
     block = r"code-block:: python\n((?:#(?:    .*)?\n)+)"
-    (commented,) = re.findall(block, SCRIPT.read_text())
-    indented = re.sub("^#", "", commented, flags=re.M)
-    return textwrap.dedent(indented)
+    commented = re.findall(block, SCRIPT.read_text())
+    indented = [re.sub("^#", "", lines, flags=re.M) for lines in commented]
+    return [textwrap.dedent(lines) for lines in indented]
 
 
-def test_the_pages_own_data_fit_and_come_back_on_their_own_scale(tmp_path, monkeypatch):
-    x, Y = years()
+OWN_DATA, LOAD, PICTURE, CLASSES, TWO_CLASSES = blocks_of_the_page()
+
+
+# A reader's own data
+@pytest.fixture
+def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    few = {"num_warmup": 300, "num_samples": 300, "progress_bar": False}
+
+
+def frames(x, x_new, Y):
+    """The names that the page's code begins with."""
+    return {"x": pd.DataFrame(x), "x_new": pd.DataFrame(x_new), "Y": pd.DataFrame(Y)}
+
+
+def test_own_data_are_fit_and_come_back_on_their_own_scale(
+    in_an_empty_folder, monkeypatch
+):
+    x, Y = years()
+    few = {"num_warmup": 200, "num_samples": 100, "progress_bar": False}
     few_draws = functools.partial(bnn.run_inference, **few)
     monkeypatch.setattr(bnn, "run_inference", few_draws)
-    names = {"x": pd.DataFrame(x), "x_new": pd.DataFrame(x), "Y": pd.DataFrame(Y)}
-    exec(code_of_the_page(), names)
+    names = frames(x, x, Y)
+    exec(OWN_DATA, names)
 
-    f = names["f"]
+    f = names["f_new"]
+    assert f.shape == (4, 100, 70, 1)
     residuals = f.mean(axis=(0, 1)) - Y
     assert 1 - residuals.var() / Y.var() > 0.9  # R^2; the noise leaves 0.98
     noise = names["Y_new"] - f
     assert 300 < noise.std() < 2000  # on the scale of Y, where it was made with 500
 
-    draws = dict(np.load("draws.npz"))
-    scale = np.load("scale.npz")
-    standardised = (x - scale["m"]) / scale["s"]
-    X = np.insert(standardised, 0, 1, axis=1)
-    again, _ = predict_all(draws, X)
-    np.testing.assert_allclose(scale["mean"] + scale["sd"] * again, f, rtol=1e-4)
+
+class PriorAsPosterior:
+    """In place of NumPyro's MCMC: draws of the prior, and what they were made for."""
+
+    def __init__(self, model, rng_key, X, Y, D_H, num_chains=1):
+        self.key = rng_key
+        self.X, self.Y = bnn.check_data(X, Y)
+        predictive = Predictive(model, num_samples=6, batch_ndims=1)
+        sampled = predictive(jax.random.key(0), self.X, None, D_H)
+        del sampled["Y"]
+        self.draws = {}
+        for name, values in sampled.items():
+            self.draws[name] = np.stack([values] * num_chains)
+
+    def get_samples(self, group_by_chain):
+        return self.draws
+
+    def get_extra_fields(self, group_by_chain):
+        return {"diverging": np.zeros(self.draws["f"].shape[:2], bool)}
+
+
+@pytest.fixture
+def run_page(in_an_empty_folder, monkeypatch):
+    """Return a function that runs the page's code on frames without sampling.
+
+    It keeps the keys that the predictions were made with.
+    """
+    keys = []
+    for_all_draws = bnn.for_all_draws
+
+    def with_its_key_kept(function, rng_key, draws):
+        keys.append(rng_key)
+        return for_all_draws(function, rng_key, draws)
+
+    monkeypatch.setattr(bnn, "run_inference", PriorAsPosterior)
+    monkeypatch.setattr(bnn, "for_all_draws", with_its_key_kept)
+
+    def run(x, x_new, Y):
+        names = {"x": x, "x_new": x_new, "Y": Y, "keys": keys}
+        exec(OWN_DATA, names)
+        return names
+
+    return run
+
+
+def mixed_frame(N=9):
+    """A number, a boolean and a whole number, each on a scale of its own."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "temperature": rng.normal(300, 20, N),
+            "night": np.arange(N) % 3 == 0,
+            "visitors": rng.integers(1000, 9000, N),
+        }
+    )
+
+
+def outputs(N=9):
+    """Numbers far from standardised, (N, 1)."""
+    return pd.DataFrame({"price": np.linspace(1e6, 3e6, N)})
+
+
+def standardised(x_new, x):
+    """The page's features in plain NumPy: scaled by x, after a column of ones."""
+    old = np.asarray(x, float)
+    scaled = (np.asarray(x_new, float) - old.mean(axis=0)) / old.std(axis=0)
+    return np.insert(scaled, 0, 1, axis=1)
+
+
+def expected_f(names, x_new, x, Y):
+    """f at the new inputs, on the scale of Y, of the first chain's draws."""
+    X_new = standardised(x_new, x)
+    draws = names["draws"]
+    f = []
+    for s in range(6):
+        point = {name: draws[name][0, s] for name in ["w1", "w2", "w3"]}
+        f.append(forward(X_new, point))
+    y = np.asarray(Y)
+    return y.mean() + y.std() * np.array(f)
+
+
+def beyond(x):
+    """New inputs far beyond those of training, and with less spread."""
+    x_new = x[:5].copy()
+    x_new["temperature"] = np.linspace(400, 410, 5)
+    x_new["visitors"] = 20_000
+    return x_new
+
+
+NEW_INPUTS = {
+    "the old ones": lambda x: x,
+    "one row": lambda x: x[:1],
+    "far beyond": beyond,
+}
+
+
+@pytest.mark.parametrize("choose", NEW_INPUTS.values(), ids=NEW_INPUTS)
+def test_a_frame_of_numbers_booleans_and_whole_numbers_is_predicted_at_its_inputs(
+    run_page, choose, capsys
+):
+    x = mixed_frame()
+    x_new = choose(x)
+    Y = outputs()
+    names = run_page(x, x_new, Y)
+    assert "standardise" not in capsys.readouterr().out
+    mcmc = names["mcmc"]
+    np.testing.assert_allclose(mcmc.X, standardised(x, x), rtol=1e-5, atol=1e-6)
+    assert abs(mcmc.Y.mean()) < 1e-6
+    assert mcmc.Y.std() == pytest.approx(1)
+    f = names["f_new"]
+    assert f.shape == (4, 6, len(x_new), 1)
+    expected = expected_f(names, x_new, x, Y)
+    np.testing.assert_allclose(f[0], expected, rtol=1e-4)
+
+
+def test_columns_of_new_inputs_in_another_order_are_predicted_alike(run_page):
+    x = mixed_frame()
+    ours = run_page(x, x, outputs())
+    other_order = x[["visitors", "night", "temperature"]].assign(more=1.0)
+    theirs = run_page(x, other_order, outputs())
+    np.testing.assert_array_equal(ours["f_new"], theirs["f_new"])
+
+
+def test_sampling_and_prediction_have_keys_of_their_own(run_page):
+    x = mixed_frame()
+    names = run_page(x, x, outputs())
+    (of_prediction,) = names["keys"]
+    of_sampling = names["mcmc"].key
+    both = [jax.random.key_data(key) for key in (of_prediction, of_sampling)]
+    assert not np.array_equal(*both)
+    noise = names["Y_new"] - names["f_new"]
+    assert len(np.unique(noise)) > 0.9 * noise.size
+
+
+def test_a_later_process_loads_what_it_needs(run_page):
+    x = mixed_frame()
+    x_new = beyond(x)
+    names = run_page(x, x_new, outputs())
+    f_new = names["f_new"]
+    for replaced in ["draws", "scale", "mcmc", "X", "Z"]:
+        del names[replaced]
+    exec(LOAD, names)
+    assert list(names["scale"]["columns"]) == list(x.columns)
+    inputs = x_new[names["scale"]["columns"]].to_numpy(float)
+    again, _ = names["predict_at"](inputs)
+    np.testing.assert_array_equal(again, f_new)
+
+
+def two_missing(names):
+    """A frame of pandas' whole numbers, of which the last column lacks two."""
+    whole = pd.DataFrame({name: [1, 2, 5, 9] for name in names}, dtype="Int64")
+    whole.loc[[1, 2], names[-1]] = pd.NA
+    return whole
+
+
+SEVERAL = pytest.param(
+    ["a", "b"],
+    marks=pytest.mark.xfail(
+        raises=TypeError,
+        strict=True,
+        reason="np.ma.asarray cannot turn pd.NA into a float",
+    ),
+)
+
+
+@pytest.mark.parametrize("columns", [["a"], SEVERAL])
+def test_missing_whole_numbers_are_told_by_their_column(run_page, columns):
+    x = two_missing(columns)
+    told = rf"X must .*\[{len(columns)}\], from 0, in 2 row"  # column 0: the ones
+    with pytest.raises(ValueError, match=told):
+        run_page(x, x, outputs(4))
+
+
+def test_missing_whole_numbers_in_Y_are_told(run_page):
+    with pytest.raises(ValueError, match=r"Y must .*\[0\], from 0, in 2 row"):
+        run_page(mixed_frame(4), mixed_frame(4), two_missing(["Y"]))
+
+
+@pytest.mark.parametrize("j", [0, 2])
+def test_the_picture_over_one_of_several_inputs(run_page, j):
+    x = mixed_frame()
+    Y = outputs()
+    names = run_page(x, x, Y)
+    names["j"] = j
+    plt.close("all")
+    exec(PICTURE, names)
+    (ax,) = plt.gcf().axes
+    plt.close("all")
+    grid = names["grid"]
+    column = x.iloc[:, j]
+    assert (grid[0, j], grid[-1, j]) == (column.min(), column.max())
+    first_row = np.asarray(x, float)[0]
+    others = [i for i in range(3) if i != j]
+    assert np.all(grid[:, others] == first_row[others])
+
+    by_label = {line.get_label(): line for line in ax.lines}
+    data = by_label["training data"]
+    np.testing.assert_array_equal(data.get_xdata(), column)
+    np.testing.assert_array_equal(data.get_ydata(), Y["price"])
+    f = expected_f(names, grid, x, Y)
+    mean = by_label["mean prediction"]
+    np.testing.assert_array_equal(mean.get_xdata(), grid[:, j])
+    np.testing.assert_allclose(mean.get_ydata(), f[..., 0].mean(axis=0), rtol=1e-3)
+
+
+# Other likelihoods
+def copy_of_model(ending, *changes):
+    """A copy of model with another ending, and with lines of it changed."""
+    source = inspect.getsource(bnn.model)
+    beginning, _ = source.split('    with numpyro.plate("data", N):')
+    lines = [line for line in beginning.split("\n") if "prec_obs" not in line]
+    copy = "\n".join(lines)
+    for old, new in changes:
+        assert copy.count(old) == 1
+        copy = copy.replace(old, new)
+    names = dict(vars(bnn))
+    exec(copy + "\n" + textwrap.indent(ending, "    "), names)
+    return names["model"]
+
+
+POISSON = "dist.Poisson(jnp.exp(f)).to_event(1)"  # in the page's words
+BERNOULLI = "dist.Bernoulli(logits=f).to_event(1)"
+classes = copy_of_model(
+    CLASSES,
+    ("np.zeros((D_H, 1))", "np.zeros((D_H, 4))"),
+    ("Y.shape != (N, 1)", "Y.shape != (N,)"),
+    ("shape {(N, 1)}", "shape {(N,)}"),
+)
+two_classes = copy_of_model(TWO_CLASSES)
+counts = copy_of_model(TWO_CLASSES.replace(BERNOULLI, POISSON))
+
+
+def log_of_classes(f, Y):
+    log_probabilities = scipy.special.log_softmax(f, axis=1)
+    return log_probabilities[np.arange(len(Y)), Y]
+
+
+def log_of_two_classes(f, Y):
+    return scipy.stats.bernoulli.logpmf(Y, scipy.special.expit(f))
+
+
+def log_of_counts(f, Y):
+    return scipy.stats.poisson.logpmf(Y, np.exp(f))
+
+
+LABELS = np.arange(9) % 4
+COUNTS = np.arange(9)[:, None] ** 2
+LIKELIHOODS = {
+    "classes": (classes, LABELS, 4, log_of_classes),
+    "two classes": (two_classes, RARE, 1, log_of_two_classes),
+    "two classes, unsigned": (two_classes, np.uint8(RARE), 1, log_of_two_classes),
+    "counts": (counts, COUNTS, 1, log_of_counts),
+}
+
+
+def test_the_page_names_the_distribution_of_counts():
+    on_one_line = " ".join(SCRIPT.read_text().replace("\n#", " ").split())
+    assert f"same two lines with ``{POISSON}``" in on_one_line
+    assert BERNOULLI in TWO_CLASSES
+
+
+@pytest.mark.parametrize(
+    "model, Y, num_columns, log_likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS
+)
+def test_the_log_density_is_that_of_scipy(model, Y, num_columns, log_likelihood):
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        point = {
+            "w1": rng.standard_normal((2, 3)),
+            "w2": rng.standard_normal((3, 3)),
+            "w3": rng.standard_normal((3, num_columns)),
+        }
+        prior = sum(scipy.stats.norm.logpdf(w).sum() for w in point.values())
+        f = forward(X_GOOD, point)
+        expected = prior + log_likelihood(f, Y).sum()
+        assert_log_density(expected, X_GOOD, Y, point, 3, model=model)
+
+
+@pytest.mark.parametrize(
+    "model, Y, num_columns, log_likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS
+)
+def test_such_models_are_sampled_judged_and_predicted(
+    model, Y, num_columns, log_likelihood, capsys
+):
+    mcmc = run_few(model, Y=Y)
+    bnn.print_convergence(mcmc)
+    out = capsys.readouterr().out
+    assert "standardise" not in out
+    assert "Not judged: w1, w2, w3" in out
+    draws = mcmc.get_samples(group_by_chain=True)
+    f, Y_new = predict_all(draws, X_GOOD[:5], 2, model)
+    assert f.shape == (1, 6, 5, num_columns)
+    assert np.all(np.isfinite(f))
+    assert Y_new.shape == (1, 6, 5, *Y.shape[1:])
+    assert Y_new.dtype.kind == "i"
+    assert np.all(Y_new >= 0)
+
+
+@pytest.mark.parametrize("model", [two_classes, counts])
+def test_the_other_shape_of_Y_is_told(model):
+    with pytest.raises(ValueError, match=r"Y must have shape \(9, 1\)"):
+        run_few(model, Y=LABELS)
+
+
+def test_a_column_of_labels_is_told():
+    with pytest.raises(ValueError, match=r"Y must have shape \(9,\)"):
+        run_few(classes, Y=LABELS[:, None])
+
+
+WRONG_LABELS = [(classes, LABELS + 1), (two_classes, 2 * RARE - 1)]
+
+
+@pytest.mark.filterwarnings("ignore:Out-of-support")
+@pytest.mark.parametrize("model, Y", WRONG_LABELS)
+def test_other_labels_are_an_error(model, Y):
+    with pytest.raises(RuntimeError, match="no point of finite density: see.* Y"):
+        run_few(model, Y=Y)

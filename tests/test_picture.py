@@ -58,21 +58,52 @@ def test_data_frames_are_drawn():
     axes_of(X, Y, X, Y, CURVES, CURVES)
 
 
+def assert_is_told(told, *arguments):
+    """The picture is refused, and no empty one is left open."""
+    with pytest.raises(ValueError, match=told):
+        bnn.plot(*arguments)
+    assert plt.get_fignums() == []
+
+
 def test_X_without_column_1_is_told():
-    with pytest.raises(ValueError, match=r"column 1 of X \(9, 1\)"):
-        bnn.plot(INPUT, Y_GOOD, INPUT, Y_GOOD, CURVES, CURVES)
-    assert plt.get_fignums() == []
+    told = r"column 1 to plot over, not shape \(9, 1\)"
+    assert_is_told(told, INPUT, Y_GOOD, INPUT, Y_GOOD, CURVES, CURVES)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [np.zeros((1, 6, 9, 4)), CURVES[:, :, :8], CURVES[0]],
-    ids=["several outputs", "other inputs", "no chains"],
-)
+WRONG = {
+    "several outputs": np.zeros((1, 20, 9, 4)),
+    "no column of outputs": CURVES[..., 0],
+    "other inputs": CURVES[:, :, :8],
+    "one input": CURVES[:, :, :1],
+    "no chains": CURVES[0],
+    "other draws": CURVES[:, :19],
+    "other chains": np.vstack([CURVES, CURVES]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_predictions_that_cannot_be_drawn_over_x_are_told(wrong):
-    with pytest.raises(ValueError, match="outputs"):
-        bnn.plot(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, wrong, wrong)
-    assert plt.get_fignums() == []
+    told = "f_draws and Y_draws must have shape"
+    data = X_GOOD, Y_GOOD, X_GOOD, Y_GOOD
+    assert_is_told(told, *data, CURVES, wrong)
+    assert_is_told(told, *data, wrong, CURVES)
+
+
+def test_several_outputs_in_both_are_told():
+    both = np.zeros((1, 20, 9, 4))
+    told = r"must have shape \(1, 20, 9, 1\), not \(1, 20, 9, 4\)"
+    assert_is_told(told, X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, both, both)
+
+
+@pytest.mark.parametrize("order", [slice(None, None, -1), [0, 2, 1, *range(3, 9)]])
+def test_inputs_that_are_not_sorted_are_told(order):
+    told = "X_test must be sorted by its column 1"
+    assert_is_told(told, X_GOOD, Y_GOOD, X_GOOD[order], Y_GOOD, CURVES, CURVES)
+
+
+def test_data_may_come_in_any_order_and_inputs_repeat():
+    X_test = np.repeat(X_GOOD[:5], 2, axis=0)[:9]
+    axes_of(X_GOOD[::-1], Y_GOOD, X_test, None, CURVES, CURVES)
 
 
 def texts_of(ax):

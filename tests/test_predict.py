@@ -1,7 +1,10 @@
 """Does the vmapped prediction equal the network, plus noise that no draws share?"""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from helpers import (
@@ -91,6 +94,76 @@ def test_draws_of_the_prior_are_predicted_at_other_inputs(prior):
     assert f.shape == Y.shape == (1, 6, 500, 1)
 
 
+@pytest.mark.parametrize("unknown", ["w1", "w2", "w3", "prec_obs"])
+def test_an_unknown_that_the_draws_lack_is_told(prior, unknown):
+    others = {name: prior[name] for name in prior if name != unknown}
+    with pytest.raises(ValueError, match=f"'{unknown}'.* anew, not Y alone"):
+        predict_all(others, X_GOOD, D_H=2)
+
+
+def test_an_unknown_under_another_name_is_told(prior):
+    renamed = {**prior, "precision": prior["prec_obs"]}
+    del renamed["prec_obs"]
+    with pytest.raises(ValueError, match="'prec_obs'.* anew"):
+        predict_all(renamed, X_GOOD, D_H=2)
+
+
+def deeper(X, Y, D_H):
+    """The network with a weight and a bias more, and noise under another name."""
+    N, D_X = X.shape
+    outer = numpyro.sample("outer", dist.Normal(np.zeros((D_X, D_H)), 1.0))
+    inner = numpyro.sample("inner", dist.Normal(np.zeros((D_H, 1)), 1.0))
+    bias = numpyro.sample("bias", dist.Normal(0.0, 1.0))
+    sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
+    z = jnp.tanh(bnn.linear(outer, X.T))
+    f = numpyro.deterministic("f", bias + bnn.linear(inner, z).T)
+    with numpyro.plate("data", N):
+        numpyro.sample("Y", dist.Normal(f, sigma).to_event(1), obs=Y)
+
+
+def test_sites_of_other_names_are_fixed_at_the_draw():
+    rng = np.random.default_rng(0)
+    point = {
+        "outer": rng.standard_normal((2, 3)),
+        "inner": rng.standard_normal((3, 1)),
+        "bias": 0.5,
+        "sigma": 1e-3,
+    }
+    draws = repeated(point, 2, 30)
+    f, Y = predict_all(draws, X_GOOD, D_H=3, model=deeper)
+    z = np.tanh(X_GOOD @ point["outer"])
+    expected = 0.5 + z @ point["inner"]
+    np.testing.assert_allclose(f - expected, 0, atol=1e-5)
+    # 6 standard deviations of the noise
+    np.testing.assert_allclose(Y - expected, 0, atol=6e-3)
+    assert len(np.unique(Y - f)) > 100
+
+
+@pytest.mark.parametrize("unknown", ["outer", "inner", "bias", "sigma"])
+def test_unknowns_of_other_names_that_are_missing_are_told(unknown):
+    draw = {
+        "outer": np.ones((2, 3)),
+        "inner": np.ones((3, 1)),
+        "bias": 0.5,
+        "sigma": 1.0,
+    }
+    del draw[unknown]
+    with pytest.raises(ValueError, match=f"'{unknown}'"):
+        bnn.predict(deeper, jax.random.key(0), draw, X_GOOD, 3)
+
+
+def test_the_noise_is_that_of_the_key(prior):
+    draw = {name: values[0, 0] for name, values in prior.items()}
+
+    def noise(seed):
+        key = jax.random.key(seed)
+        f, Y = bnn.predict(bnn.model, key, draw, X_GOOD, 2)
+        return Y - f
+
+    np.testing.assert_array_equal(noise(0), noise(0))
+    assert not np.any(noise(0) == noise(1))
+
+
 UNGROUPED = {
     "of scalars and arrays": {"prec_obs": np.ones(6), "w1": np.ones((6, 2, 2))},
     "of a scalar": {"prec_obs": np.ones(6)},
@@ -119,3 +192,19 @@ def test_any_function_of_any_draws_is_computed_for_all():
     no_scalar = {"w2": draws["w2"]}
     squares = bnn.for_all_draws(square, jax.random.key(0), no_scalar)
     np.testing.assert_allclose(squares, draws["w2"] ** 2, rtol=1e-6)
+
+
+# draws go through in batches of 20
+@pytest.mark.parametrize("S", [1, 19, 20, 21, 39, 40, 41, 60])
+def test_each_result_lines_up_with_its_draw(S):
+    of_first_chain = np.arange(S, dtype=np.float32)
+    number = np.stack([of_first_chain, 1000 + of_first_chain])
+
+    def number_and_key(key, draw):
+        return draw["number"], jax.random.key_data(key)
+
+    draws = {"number": number}
+    found, keys = bnn.for_all_draws(number_and_key, jax.random.key(0), draws)
+    np.testing.assert_array_equal(found, number)
+    assert isinstance(found, np.ndarray)
+    assert len(np.unique(keys.reshape(2 * S, -1), axis=0)) == 2 * S

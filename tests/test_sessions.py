@@ -3,10 +3,13 @@
 import os
 import pty
 import signal
+import subprocess
 import sys
 import termios
+import threading
 import time
 
+import matplotlib.pyplot as plt
 import pytest
 from helpers import (
     EARLIER,
@@ -21,13 +24,151 @@ from helpers import (
 from jupyter_client.manager import start_new_kernel
 from pexpect.fdpexpect import fdspawn
 
+import bnn
+
 FEW = ["-n", "8", "--num-warmup", "4", "--num-data", "7"]
 RUN = f"{SCRIPT} {' '.join(FEW)}"
-EXEC = f"exec(open({str(SCRIPT)!r}).read())"
+GUARD = 'if __name__ == "__main__":'
 LONG = ["-n", "10000"]  # a minute; the bar's first words come after 550 draws
 USERS_BACKEND = {"MPLBACKEND": ""}  # none is set
 
 
+# Whose flags, and whose process? The file with a stand-in for the work of main.
+def run_file(monkeypatch, argv, main, **names):
+    """Run the file's last lines where they have these names, under this sys.argv."""
+    before, guard = SCRIPT.read_text().split(GUARD)
+    names["__name__"] = "__main__"
+    exec(before, names)
+    names["main"] = main
+    monkeypatch.setattr(sys, "argv", argv.split())
+    exec(GUARD + guard, names)
+
+
+COMMANDS = {
+    "python bnn.py": ("bnn.py", "bnn.py"),
+    "from elsewhere": ("../there/bnn.py", "../there/bnn.py"),
+    "python -m bnn": ("/there/bnn.py", "/there/bnn.py"),
+    "coverage run bnn.py": ("bnn.py", "/there/bnn.py"),
+    "%run in a notebook": ("/there/bnn.py", "bnn.py"),
+    "a copy of another name": ("mine.py", "mine.py"),
+    "python - < bnn.py": ("-", None),
+}
+GUESTS = {
+    "a cell in Jupyter": ("ipykernel_launcher.py -f kernel.json", None),
+    "VS Code's interactive window": ("ipykernel_launcher.py -f k.json", "bnn.py"),
+    "PyCharm's console": ("/pycharm/pydevconsole.py --mode=client", "/there/bnn.py"),
+    "a gallery": ("/there/bnn.py --flag", None),
+    "a gallery's builder": ("/bin/sphinx-build -b html . _build", None),
+    "somebody's program": ("theirs.py --flag", "/there/bnn.py"),
+    "python -c": ("-c", None),
+}
+
+
+def flags_taken(monkeypatch, argv, file):
+    """What main gets, or None where it runs its defaults."""
+    taken = []
+    names = {} if file is None else {"__file__": file}
+    run_file(monkeypatch, argv, lambda argv=None: taken.append(argv), **names)
+    (flags,) = taken
+    return flags
+
+
+@pytest.mark.parametrize("how", COMMANDS)
+def test_the_flags_are_the_files_where_it_is_the_command(monkeypatch, how):
+    command, file = COMMANDS[how]
+    for flags in [[], FEW, ["--unknown"]]:
+        argv = " ".join([command, *flags])
+        assert flags_taken(monkeypatch, argv, file) == flags
+
+
+@pytest.mark.parametrize("how", GUESTS)
+def test_flags_of_another_command_are_not_read(monkeypatch, how):
+    assert flags_taken(monkeypatch, *GUESTS[how]) is None
+
+
+def test_main_reads_no_flags_of_the_program_that_calls_it(monkeypatch):
+    settings = []
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--unknown"])
+    monkeypatch.setattr(bnn, "get_data", lambda N: settings.append(N) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        bnn.main()
+    assert settings == [100]
+
+
+@pytest.fixture
+def foreground(monkeypatch):
+    """Python's own handler of Ctrl-C, which a background job does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def handler_in_main(monkeypatch, argv="bnn.py"):
+    """What handles Ctrl-C while main works, and matplotlib's backend there."""
+    seen = []
+
+    def main(argv=()):
+        seen.extend([signal.getsignal(signal.SIGINT), plt.get_backend().lower()])
+
+    run_file(monkeypatch, argv, main, __file__="bnn.py")
+    return seen
+
+
+def test_a_command_of_its_own_ends_at_once_and_needs_no_display(
+    monkeypatch, foreground
+):
+    plt.switch_backend("svg")
+    assert handler_in_main(monkeypatch) == [signal.SIG_DFL, "agg"]
+    assert signal.getsignal(signal.SIGINT) is foreground
+
+
+def test_a_background_job_goes_on_ignoring_ctrl_c(monkeypatch, foreground):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert handler_in_main(monkeypatch)[0] is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_handler_that_somebody_set_is_given_back(monkeypatch, foreground):
+    def handler(number, frame):
+        """As a debugger has one."""
+
+    signal.signal(signal.SIGINT, handler)
+    handler_in_main(monkeypatch)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("how", ["a prompt follows", "a guest"])
+def test_an_interrupt_and_the_display_are_anothers(monkeypatch, foreground, how):
+    plt.switch_backend("svg")
+    argv = "theirs.py" if how == "a guest" else "bnn.py"
+    if how == "a prompt follows":
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    assert handler_in_main(monkeypatch, argv) == [foreground, "svg"]
+    plt.switch_backend("agg")
+
+
+def test_the_handler_is_given_back_when_main_fails(monkeypatch, foreground):
+    def main(argv):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_file(monkeypatch, "bnn.py", main, __file__="bnn.py")
+    assert signal.getsignal(signal.SIGINT) is foreground
+
+
+def test_in_a_thread_the_handler_stays(monkeypatch, foreground):
+    seen = []
+
+    def work():
+        seen.extend(handler_in_main(monkeypatch))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [foreground, "agg"]
+
+
+# Sessions of other people
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory):
     """Return a function that runs a cell of one notebook and gives what it prints.
@@ -76,17 +217,14 @@ def test_run_in_a_notebook_shows_all_or_an_error_and_changes_nothing(cell, magic
     assert cell("print(state() == before, kept)") == "True 42\n"
 
 
-def test_main_in_a_notebook_shows_the_bar_and_takes_no_flag_but_the_cells(cell):
+def test_main_in_a_notebook_shows_the_bar_and_takes_no_flag_of_the_kernel(cell):
     printed = cell(f"import bnn\nbnn.main({FEW})")
     assert "12/12" in printed
     assert "<image/png>" in printed
     assert cell("print(sys.argv[1])") == "-f\n"
     printed = cell("bnn.get_data = lambda N: 1 / 0\nbnn.main()")
-    assert printed == "ZeroDivisionError: division by zero"  # so -f was no bad flag
-    # flags that are set in a cell are respected
-    cell(f"argv, sys.argv = sys.argv, ['bnn.py', *{FEW}]")
-    assert "4 + 8 draws each" in cell(EXEC)
-    cell("sys.argv = argv\ndel sys.modules['bnn']")
+    assert printed == "ZeroDivisionError: division by zero"  # -f was not read
+    cell("del sys.modules['bnn']")
 
 
 def test_interrupt_ends_the_work_and_not_the_kernel(cell):
@@ -99,9 +237,12 @@ def test_interrupt_ends_the_work_and_not_the_kernel(cell):
 
 @pytest.fixture
 def terminal(run_script):
-    """Return a function that starts Python in a pseudo-terminal: screen, process."""
+    """Return a function that starts Python in a pseudo-terminal: screen, process.
 
-    def start(*flags, **env):
+    What is given for stdout or stderr is in the terminal's place.
+    """
+
+    def start(*flags, stdout=None, stderr=None, **env):
         parent, child = pty.openpty()
         termios.tcsetwinsize(child, (24, 100))
         process = run_script(
@@ -110,7 +251,9 @@ def terminal(run_script):
             # a session of its own; a background job ignores SIGINT
             launcher=["setsid", "--ctty", "env", "--default-signal=INT"],
             env={**USERS_BACKEND, "TERM": "dumb", **env},
-            **dict.fromkeys(["stdin", "stdout", "stderr"], child),
+            stdin=child,
+            stdout=stdout or child,
+            stderr=stderr or child,
             wait=False,
         )
         os.close(child)
@@ -151,24 +294,25 @@ def test_ctrl_c_at_the_prompt_that_follows_the_script_does_not_end_it(terminal):
     screen.expect_exact("alive 42")
 
 
-def test_ctrl_c_in_a_terminal_ends_the_script_at_once(terminal, tmp_path):
+# stdout goes into a pipe, as with "| tee": who watches stderr sees the bar
+def test_ctrl_c_in_a_terminal_ends_it_at_once_in_a_debugger_too(terminal, tmp_path):
     (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
-    screen, process = terminal(SCRIPT, *LONG)
+    debugger = ["-m", "pdb", "-c", "continue"]
+    screen, process = terminal(*debugger, SCRIPT, *LONG, stdout=subprocess.PIPE)
     screen.expect_exact("1023 steps")
     screen.send("\x03")
     assert process.wait(timeout=20) == -signal.SIGINT  # 130 in a shell
     assert (tmp_path / "bnn_plot.pdf").read_bytes() == EARLIER
 
 
-def test_a_gallery_built_in_a_terminal_gets_the_flags_and_no_bar(terminal, tmp_path):
-    # without a file, as a gallery runs it
-    screen, process = terminal("-c", EXEC, *FEW, "-o", "gallery.png")
+def test_a_log_of_stderr_has_no_bar_though_stdout_is_a_terminal(terminal, tmp_path):
+    log = tmp_path / "err.log"
+    as_module = ["-m", "bnn", *FEW]
+    screen, process = terminal(*as_module, stderr=log.open("w"), **IMPORTABLE)
+    screen.expect_exact("4 + 8 draws each")
     screen.expect_exact("What has to converge")
-    assert b"4 + 8 draws" in screen.before
-    assert b"12/12" not in screen.before
-    assert b"acc. prob" not in screen.before
     assert process.wait(timeout=60) == 0
-    assert (tmp_path / "gallery.png").exists()
+    assert log.read_text() == ""
 
 
 def test_a_program_that_runs_it_gets_its_signals_and_all_else_back(run_program):

@@ -5,16 +5,9 @@ import sys
 
 import jax
 import numpy as np
+from memory import memory
 
 import bnn
-
-
-def memory(name):
-    """GiB that this process has now, VmRSS, or had at most, VmHWM."""
-    with open("/proc/self/status") as status:
-        _, after = status.read().split(f"{name}:")
-    return int(after.split()[0]) / 2**20
-
 
 chains, points = map(int, sys.argv[1:])
 X, Y, X_test, f_test = bnn.get_data(N_test=points)

@@ -1,6 +1,5 @@
 """Shows how a GPU is used, on a stand-in: JAX's CPU client under a GPU's name."""
 
-import os
 import sys
 
 import jax
@@ -16,6 +15,6 @@ def default_backend():
 
 xla_bridge.register_backend_factory("rocm", xla_bridge.make_cpu_client, priority=500)
 jax.default_backend = default_backend
-for chains in ["4", "6", "5"]:
+for chains in ["6", "5"]:
     bnn.main([*sys.argv[1:], "--device", "gpu", "--num-chains", chains])
-print(jax.config.jax_default_matmul_precision, os.environ["XLA_FLAGS"])
+print(jax.config.jax_default_matmul_precision)

@@ -12,5 +12,7 @@ def state():
     """Signals, NumPy's settings and seed, and the rest of what a process shares."""
     signals = [signal.getsignal(number) for number in signal.Signals]
     of_numpy = np.geterr(), np.random.get_state()[1].sum()
-    others = dict(os.environ), os.getcwd(), sys.argv, dict(matplotlib.rcParams)
+    environment = dict(os.environ)
+    environment.pop("XLA_FLAGS", None)  # JAX reads them once, so they may stay
+    others = environment, os.getcwd(), sys.argv, dict(matplotlib.rcParams)
     return signals, of_numpy, others

@@ -1,0 +1,134 @@
+"""Is a model whose data would count more than once told, and no other?"""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from helpers import RARE, X_GOOD, Y_GOOD, run_few
+
+import bnn
+
+LABELS = np.arange(9) % 4
+COUNTS = 3 * RARE
+
+
+def model_of(distribution, outputs=1, plate="data", dim=-1):
+    """A linear model, with any distribution of Y given f (N, outputs)."""
+
+    def model(X, Y, D_H):
+        N, D_X = X.shape
+        w = numpyro.sample("w", dist.Normal(np.zeros((D_X, outputs)), 1.0))
+        f = numpyro.deterministic("f", bnn.linear(w, X.T).T)
+        if plate is None:
+            numpyro.sample("Y", distribution(f), obs=Y)
+            return
+        with numpyro.plate(plate, N, dim=dim):
+            numpyro.sample("Y", distribution(f), obs=Y)
+
+    return model
+
+
+def rows(distribution):
+    """The same, but one datum is a row."""
+    return lambda f: distribution(f).to_event(1)
+
+
+def normal(f):
+    return dist.Normal(f, 1.0)
+
+
+def classes(f):
+    return dist.Categorical(logits=f)
+
+
+def two_classes(f):
+    return dist.Bernoulli(logits=f)
+
+
+def counts(f):
+    return dist.Poisson(jnp.exp(f))
+
+
+def vectors(f):
+    return dist.MultivariateNormal(f, jnp.eye(f.shape[1]))
+
+
+WRONG = {
+    "measurements": (model_of(normal), Y_GOOD, (9, 9)),
+    "two classes": (model_of(two_classes), RARE, (9, 9)),
+    "booleans": (model_of(two_classes), RARE > 0, (9, 9)),
+    "counts": (model_of(counts), COUNTS, (9, 9)),
+    "classes": (model_of(rows(classes), 4), LABELS, (9, 9)),
+    "a column of classes": (model_of(classes, 4), LABELS[:, None], (9,)),
+    "counts without a column": (model_of(rows(counts)), COUNTS[:, 0], (9, 1)),
+    "one output for two": (model_of(rows(normal), 2), Y_GOOD, (9, 2)),
+    "without a plate": (model_of(normal, plate=None), Y_GOOD[:, 0], (9, 1)),
+}
+
+
+@pytest.mark.parametrize("model, Y, shape", WRONG.values(), ids=WRONG)
+def test_both_shapes_are_told_before_sampling(model, Y, shape, monkeypatch):
+    monkeypatch.delattr(bnn, "MCMC")
+    with pytest.raises(ValueError, match="distribution of Y in model") as error:
+        run_few(model, Y=Y)
+    assert f"{Y.shape}, not {shape}" in str(error.value)
+
+
+def test_a_site_of_another_name_is_told_by_it():
+    def model(X, Y, D_H):
+        bnn.model(X, Y, D_H)
+        numpyro.sample("again", dist.Normal(np.zeros((9, 9)), 1.0), obs=Y)
+
+    with pytest.raises(ValueError, match="distribution of again in model"):
+        bnn.check_likelihood(model, X_GOOD, Y_GOOD, 2)
+
+
+def one_number_for_all(f):
+    return dist.Normal(jnp.mean(f), 1.0)
+
+
+def without_Y(X, Y, D_H):
+    numpyro.sample("w", dist.Normal(0.0, 1.0))
+    numpyro.factor("Y as a factor", -jnp.sum(Y**2))
+
+
+RIGHT = {
+    "the page's": (bnn.model, Y_GOOD),
+    "(N, 1)": (model_of(rows(normal)), Y_GOOD),
+    "(N, 2)": (model_of(rows(normal), 2), np.hstack([Y_GOOD, Y_GOOD])),
+    "(N, 2), a vector": (model_of(vectors, 2), np.hstack([Y_GOOD, Y_GOOD])),
+    "one number, (N,)": (model_of(one_number_for_all), Y_GOOD[:, 0]),
+    "one number, all Y": (model_of(one_number_for_all, plate=None), Y_GOOD),
+    "a plate at -2": (model_of(normal, dim=-2), Y_GOOD),
+    "without a plate": (model_of(normal, plate=None), Y_GOOD),
+    "two classes": (model_of(rows(two_classes)), RARE),
+    "booleans": (model_of(rows(two_classes)), RARE > 0),
+    "classes": (model_of(classes, 4), LABELS),
+    "counts": (model_of(rows(counts)), COUNTS),
+    "large counts": (model_of(rows(counts)), 1000 * COUNTS),
+    "0 and 1 as measurements": (bnn.model, RARE),
+    "without Y": (without_Y, Y_GOOD),
+}
+
+
+@pytest.mark.parametrize("model, Y", RIGHT.values(), ids=RIGHT)
+def test_of_other_models_nothing_is_told(model, Y, capsys):
+    bnn.check_likelihood(model, X_GOOD, Y, 2)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("model", [bnn.model, model_of(rows(normal))])
+@pytest.mark.parametrize("Y", [2 * RARE, RARE * np.uint8(200), COUNTS - 1])
+def test_whole_numbers_as_measurements_are_told(model, Y, capsys):
+    bnn.check_likelihood(model, X_GOOD, Y, 2)
+    out = capsys.readouterr().out
+    assert out.startswith("Note: model takes the whole numbers of Y for measurements")
+    assert out.count("\n") == 1
+
+
+def test_run_inference_tells_it_before_the_draws(monkeypatch, capsys):
+    monkeypatch.delattr(bnn, "MCMC")
+    with pytest.raises(NameError, match="MCMC"):
+        run_few(Y=1000 * RARE)
+    assert "for measurements" in capsys.readouterr().out
