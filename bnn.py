@@ -662,7 +662,7 @@ def use_device(device, num_chains):
 
 def print_gpu_note(num_chains, num_data, num_hidden):
     """On a GPU, say where a CPU is faster, as measured on H100, H200 and two CPUs."""
-    cores = min(num_chains, os.cpu_count())
+    cores = min(num_chains, os.cpu_count() or 1)
     work = num_chains * num_data * num_hidden / cores
     if jax.default_backend() == "gpu" and work < 20_000:
         print(
@@ -782,13 +782,13 @@ def run_as_command(argv):
     plt.switch_backend("agg")
     handler = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and handler is signal.default_int_handler:
+    if in_main_thread and callable(handler):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
             main(argv)
         finally:
             signal.signal(signal.SIGINT, handler)
-    else:  # a background job goes on ignoring Ctrl-C
+    else:  # such as a background job, which ignores Ctrl-C
         main(argv)
 
 
@@ -882,7 +882,7 @@ if __name__ == "__main__":
 #    key_inference, key_prediction = jax.random.split(jax.random.key(0))
 #
 #    def numbers(frame):
-#        return np.ma.asarray(frame, float).filled(np.nan)
+#        return frame.to_numpy(float, na_value=np.nan)
 #
 #    def features(x):
 #        z = (numbers(x[scale["columns"]]) - scale["x_mean"]) / scale["x_sd"]
@@ -946,8 +946,9 @@ if __name__ == "__main__":
 #
 # **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are, so
 # leave out the two lines that scale predictions back. In a copy of ``model`` give
-# ``w3`` K columns, drop ``prec_obs``, check Y for (N,), and end with the following
-# lines. The mean of ``jax.nn.softmax(f)`` over the draws holds the probabilities.
+# ``w3`` K columns, drop ``prec_obs``, write (N,) for (N, 1) in the check of Y, twice,
+# and end with the following lines. The mean of ``jax.nn.softmax(f)`` over the draws
+# holds the probabilities.
 #
 # .. code-block:: python
 #

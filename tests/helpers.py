@@ -159,3 +159,19 @@ def edges(band, at):
     corners = band.get_paths()[0].vertices  # along the lower edge and back
     y = [corners[np.isclose(corners[:, 0], x), 1] for x in at]
     return np.array([v.min() for v in y]), np.array([v.max() for v in y])
+
+
+# Columns that need to be standardised, and others
+FAR = [(1.1, 1), (-1.1, 1), (0, 3.1), (1e5, 1), (-1e5, 1e-3), (0, 1e-9)]
+NEAR = [(0.9, 1), (-0.9, 1), (0, 2.9), (0.9, 2.9)]
+
+
+def column(mean, sd):
+    """Numbers (10, 1) of this mean and standard deviation."""
+    return mean + sd * np.resize([-1.0, 1.0], (10, 1))
+
+
+def between_good(values):
+    """Columns: a constant, a good one, the values, a good one."""
+    good = column(0, 1)
+    return np.hstack([good * good, good, values, -good])

@@ -6,7 +6,18 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import INPUT, RARE, X_GOOD, Y_GOOD, run_few, years
+from helpers import (
+    FAR,
+    INPUT,
+    NEAR,
+    RARE,
+    X_GOOD,
+    Y_GOOD,
+    between_good,
+    column,
+    run_few,
+    years,
+)
 
 import bnn
 
@@ -93,29 +104,11 @@ def note(capsys):
     return printed
 
 
-def test_data_in_units_of_their_own_are_told_once_each(note):
+def test_inputs_in_units_of_their_own_are_told(note):
     x, Y = years()
-    told = note(np.insert(x, 0, 1, axis=1), Y).splitlines()
-    assert len(told) == 2
-    for name, column, line in zip("XY", [1, 0], told, strict=True):
-        assert line.startswith(f"Note: standardise {name}")
-        assert f"column(s) [{column}], from 0" in line
-
-
-def column(mean, sd):
-    """Numbers (10, 1) of this mean and standard deviation."""
-    return mean + sd * np.resize([-1.0, 1.0], (10, 1))
-
-
-def between_good(values):
-    """Columns: a constant, a good one, the values, a good one."""
-    good = column(0, 1)
-    return np.hstack([good * good, good, values, -good])
-
-
-GOOD_INPUTS = between_good(column(0, 1))
-FAR = [(1.1, 1), (-1.1, 1), (0, 3.1), (1e5, 1), (-1e5, 1e-3), (0, 1e-9)]
-NEAR = [(0.9, 1), (-0.9, 1), (0, 2.9), (0.9, 2.9)]
+    told = note(np.insert(x, 0, 1, axis=1), Y)
+    assert told.startswith("Note: standardise X")
+    assert "column(s) [1], from 0" in told
 
 
 @pytest.mark.parametrize("mean, sd", [*FAR, (0, 0.09)])
@@ -123,35 +116,12 @@ def test_the_column_of_X_that_is_far_from_standardised_is_told(note, mean, sd):
     told = note(between_good(column(mean, sd)), column(0, 1))
     assert told.startswith("Note: standardise X")
     assert "column(s) [2], from 0" in told
-    assert told.count("\n") == 1
+    assert told.count("Note") == 1
 
 
 @pytest.mark.parametrize("mean, sd", [*NEAR, (0, 0.11)])
 def test_a_column_of_X_that_is_nearly_standardised_is_not(note, mean, sd):
     assert note(between_good(column(mean, sd)), column(0, 1)) == ""
-
-
-@pytest.mark.parametrize("mean, sd", [*FAR, (0, 0.33)])
-def test_the_output_that_is_far_from_standardised_is_told(note, mean, sd):
-    told = note(GOOD_INPUTS, between_good(column(mean, sd)))
-    assert told.startswith("Note: standardise Y")
-    assert "column(s) [2], from 0" in told
-    assert told.count("\n") == 1
-
-
-@pytest.mark.parametrize("mean, sd", [*NEAR, (0, 0.34)])
-def test_an_output_that_is_nearly_standardised_is_not(note, mean, sd):
-    assert note(GOOD_INPUTS, between_good(column(mean, sd))) == ""
-
-
-def test_two_outputs_whose_means_cancel_are_told(note):
-    Y = np.hstack([column(5, 1), column(-5, 1)])
-    assert "column(s) [0 1], from 0" in note(GOOD_INPUTS, Y)
-
-
-def test_Y_without_a_second_axis_is_judged_too(note):
-    assert note(GOOD_INPUTS, column(0, 1)[:, 0]) == ""
-    assert "standardise Y" in note(GOOD_INPUTS, column(5, 1)[:, 0])
 
 
 def test_inputs_that_are_all_negative_are_told(note):
@@ -194,10 +164,6 @@ def test_labels_need_no_scale_and_stay_whole(note, kind):
     _, checked = bnn.check_data(X_GOOD, Y)
     assert checked.dtype.kind == Y.dtype.kind
     np.testing.assert_array_equal(checked, Y)
-
-
-def test_counts_need_no_scale_here(note):
-    assert note(X_GOOD, np.arange(9) * 1000) == ""
 
 
 def test_whole_inputs_are_inputs_as_others(note):

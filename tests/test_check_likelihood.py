@@ -5,7 +5,17 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from helpers import RARE, X_GOOD, Y_GOOD, run_few
+from helpers import (
+    FAR,
+    NEAR,
+    RARE,
+    X_GOOD,
+    Y_GOOD,
+    between_good,
+    column,
+    run_few,
+    years,
+)
 
 import bnn
 
@@ -123,8 +133,7 @@ def test_of_other_models_nothing_is_told(model, Y, capsys):
 def test_whole_numbers_as_measurements_are_told(model, Y, capsys):
     bnn.check_likelihood(model, X_GOOD, Y, 2)
     out = capsys.readouterr().out
-    assert out.startswith("Note: model takes the whole numbers of Y for measurements")
-    assert out.count("\n") == 1
+    assert "Note: model takes the whole numbers of Y for measurements" in out
 
 
 def test_run_inference_tells_it_before_the_draws(monkeypatch, capsys):
@@ -132,3 +141,65 @@ def test_run_inference_tells_it_before_the_draws(monkeypatch, capsys):
     with pytest.raises(NameError, match="MCMC"):
         run_few(Y=1000 * RARE)
     assert "for measurements" in capsys.readouterr().out
+
+
+# Outputs that need to be standardised
+@pytest.fixture
+def note(capsys):
+    """Return a function that gives what is printed of Y as measurements."""
+
+    def printed(Y):
+        model = model_of(rows(normal), Y.shape[1])
+        X = np.ones((len(Y), 1))
+        bnn.check_likelihood(model, X, Y, 2)
+        return capsys.readouterr().out
+
+    return printed
+
+
+@pytest.mark.parametrize("mean, sd", [*FAR, (0, 0.33)])
+def test_the_output_that_is_far_from_standardised_is_told(note, mean, sd):
+    told = note(between_good(column(mean, sd))[:, 1:])
+    assert told.startswith("Note: standardise Y")
+    assert "column(s) [1], from 0" in told
+    assert told.count("Note") == 1
+
+
+@pytest.mark.parametrize("mean, sd", [*NEAR, (0, 0.34)])
+def test_an_output_that_is_nearly_standardised_is_not(note, mean, sd):
+    assert note(between_good(column(mean, sd))[:, 1:]) == ""
+
+
+def test_two_outputs_whose_means_cancel_are_told(note):
+    Y = np.hstack([column(5, 1), column(-5, 1)])
+    assert "column(s) [0 1], from 0" in note(Y)
+
+
+@pytest.mark.parametrize("kind", [float, int])
+def test_outputs_in_units_of_their_own_are_told_whatever_their_type(note, kind):
+    _, Y = years()
+    assert "Note: standardise Y" in note(Y.astype(kind))
+
+
+def test_Y_without_a_second_axis_is_judged_too(capsys):
+    model = model_of(one_number_for_all)
+    bnn.check_likelihood(model, np.ones((10, 1)), column(0, 1)[:, 0], 2)
+    assert capsys.readouterr().out == ""
+    bnn.check_likelihood(model, np.ones((10, 1)), column(5, 1)[:, 0], 2)
+    assert "standardise Y" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [float, int])
+def test_counts_have_no_scale_whatever_their_type(capsys, kind):
+    Y = 1000 * COUNTS.astype(kind)
+    bnn.check_likelihood(model_of(rows(counts)), X_GOOD, Y, 2)
+    assert capsys.readouterr().out == ""
+
+
+# A model that never sees the data samples its prior, which converges well
+def test_a_Y_that_is_not_observed_is_told():
+    def model(X, Y, D_H):
+        bnn.model(X, None, D_H)
+
+    with pytest.raises(ValueError, match="model must observe Y"):
+        run_few(model)

@@ -205,13 +205,10 @@ def test_a_later_process_loads_what_it_needs(run_page):
     x_new = beyond(x)
     names = run_page(x, x_new, outputs())
     f_new = names["f_new"]
-    for replaced in ["draws", "scale", "mcmc", "X", "Z"]:
-        del names[replaced]
+    for made_from_old_data in ["x", "Y", "draws", "scale", "mcmc", "X", "Z", "f_new"]:
+        del names[made_from_old_data]
     exec(LOAD, names)
-    assert list(names["scale"]["columns"]) == list(x.columns)
-    inputs = x_new[names["scale"]["columns"]].to_numpy(float)
-    again, _ = names["predict_at"](inputs)
-    np.testing.assert_array_equal(again, f_new)
+    np.testing.assert_array_equal(names["f_new"], f_new)
 
 
 def two_missing(names):
@@ -221,17 +218,7 @@ def two_missing(names):
     return whole
 
 
-SEVERAL = pytest.param(
-    ["a", "b"],
-    marks=pytest.mark.xfail(
-        raises=TypeError,
-        strict=True,
-        reason="np.ma.asarray cannot turn pd.NA into a float",
-    ),
-)
-
-
-@pytest.mark.parametrize("columns", [["a"], SEVERAL])
+@pytest.mark.parametrize("columns", [["a"], ["a", "b"]])
 def test_missing_whole_numbers_are_told_by_their_column(run_page, columns):
     x = two_missing(columns)
     told = rf"X must .*\[{len(columns)}\], from 0, in 2 row"  # column 0: the ones
@@ -244,30 +231,28 @@ def test_missing_whole_numbers_in_Y_are_told(run_page):
         run_page(mixed_frame(4), mixed_frame(4), two_missing(["Y"]))
 
 
-@pytest.mark.parametrize("j", [0, 2])
-def test_the_picture_over_one_of_several_inputs(run_page, j):
+@pytest.mark.parametrize("name", ["temperature", "night", "visitors"])
+def test_the_picture_over_one_of_several_inputs(run_page, name):
     x = mixed_frame()
     Y = outputs()
     names = run_page(x, x, Y)
-    names["j"] = j
+    names["name"] = name
     plt.close("all")
     exec(PICTURE, names)
     (ax,) = plt.gcf().axes
     plt.close("all")
     grid = names["grid"]
-    column = x.iloc[:, j]
-    assert (grid[0, j], grid[-1, j]) == (column.min(), column.max())
-    first_row = np.asarray(x, float)[0]
-    others = [i for i in range(3) if i != j]
-    assert np.all(grid[:, others] == first_row[others])
+    assert (grid[name].min(), grid[name].max()) == (x[name].min(), x[name].max())
+    others = [other for other in x if other != name]
+    assert np.all(grid[others] == x[others].iloc[0])
 
     by_label = {line.get_label(): line for line in ax.lines}
     data = by_label["training data"]
-    np.testing.assert_array_equal(data.get_xdata(), column)
+    np.testing.assert_array_equal(data.get_xdata(), x[name])
     np.testing.assert_array_equal(data.get_ydata(), Y["price"])
     f = expected_f(names, grid, x, Y)
     mean = by_label["mean prediction"]
-    np.testing.assert_array_equal(mean.get_xdata(), grid[:, j])
+    np.testing.assert_array_equal(mean.get_xdata(), grid[name])
     np.testing.assert_allclose(mean.get_ydata(), f[..., 0].mean(axis=0), rtol=1e-3)
 
 
@@ -286,7 +271,7 @@ def copy_of_model(ending, *changes):
     return names["model"]
 
 
-POISSON = "dist.Poisson(jnp.exp(f)).to_event(1)"  # in the page's words
+POISSON = "dist.Poisson(m * jnp.exp(f)).to_event(1)"  # in the page's words
 BERNOULLI = "dist.Bernoulli(logits=f).to_event(1)"
 classes = copy_of_model(
     CLASSES,
@@ -295,7 +280,12 @@ classes = copy_of_model(
     ("shape {(N, 1)}", "shape {(N,)}"),
 )
 two_classes = copy_of_model(TWO_CLASSES)
-counts = copy_of_model(TWO_CLASSES.replace(BERNOULLI, POISSON))
+COUNTS = np.arange(9)[:, None] ** 2
+MEAN_COUNT = COUNTS.mean()
+counts = copy_of_model(
+    TWO_CLASSES.replace(BERNOULLI, POISSON),
+    ("N, D_X = X.shape", f"N, D_X = X.shape; m = {MEAN_COUNT}"),
+)
 
 
 def log_of_classes(f, Y):
@@ -308,11 +298,10 @@ def log_of_two_classes(f, Y):
 
 
 def log_of_counts(f, Y):
-    return scipy.stats.poisson.logpmf(Y, np.exp(f))
+    return scipy.stats.poisson.logpmf(Y, MEAN_COUNT * np.exp(f))
 
 
 LABELS = np.arange(9) % 4
-COUNTS = np.arange(9)[:, None] ** 2
 LIKELIHOODS = {
     "classes": (classes, LABELS, 4, log_of_classes),
     "two classes": (two_classes, RARE, 1, log_of_two_classes),
@@ -323,7 +312,7 @@ LIKELIHOODS = {
 
 def test_the_page_names_the_distribution_of_counts():
     on_one_line = " ".join(SCRIPT.read_text().replace("\n#", " ").split())
-    assert f"same two lines with ``{POISSON}``" in on_one_line
+    assert f"as for two classes, with ``{POISSON}``" in on_one_line
     assert BERNOULLI in TWO_CLASSES
 
 
