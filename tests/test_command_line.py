@@ -73,7 +73,7 @@ def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_sc
         assert float(r_hat) <= 1.01
         assert int(n_eff) > 500
     # nearly all paths end at the cap, as the page says
-    at_cap = re.search(r"the cap of 1023 steps: (\d+) %", stdout)[1]
+    at_cap = re.search(r"had 1023 steps, the cap: (\d+) %", stdout)[1]
     assert int(at_cap) >= 90
     assert "Warning" not in stdout
     assert "one chain cannot show what it missed" in stdout

@@ -110,7 +110,7 @@ def assert_told(out, *beginnings):
 def test_of_independent_draws_nothing_is_told(judged):
     out, _ = judged(independent())
     assert_told(out)
-    assert "cap of 1023 steps: 0 %" in out
+    assert "had 1023 steps, the cap: 0 %" in out
 
 
 def test_of_draws_far_from_0_nothing_is_told(judged):
@@ -122,7 +122,7 @@ def test_of_draws_far_from_0_nothing_is_told(judged):
 def test_divergences_are_told_and_paths_at_the_cap_counted(judged):
     out, _ = judged(independent(), diverging=1, at_cap=1000)
     assert_told(out, DIVERGED)
-    assert "cap of 1023 steps: 25 %" in out
+    assert "had 1023 steps, the cap: 25 %" in out
 
 
 def test_one_chain_is_told(judged):
@@ -284,17 +284,17 @@ def test_nothing_is_said_to_be_left_out_where_nothing_is(judged):
     assert "Not judged" not in out
 
 
-@pytest.mark.parametrize("names", [["sigma"], ["f", "sigma"], "f2", "sigma"])
+@pytest.mark.parametrize("names", [["sigma"], ["f", "sigma"], "sigma"])
 def test_names_without_draws_are_told_first(names, capsys):
     mcmc = mcmc_of(independent())
-    with pytest.raises(ValueError, match=r"among \['f', 'prec_obs'\].*(sigma|f2)"):
+    with pytest.raises(ValueError, match=r"among \['f', 'prec_obs'\], not 's"):
         bnn.print_convergence(mcmc, names)
     assert capsys.readouterr().out == ""
 
 
 def test_nothing_to_judge_is_told_first(capsys):
     w1 = independent()["f"]
-    with pytest.raises(ValueError, match=r"names must be among \['w1'\]"):
+    with pytest.raises(ValueError, match=r"names must say which of \['w1'\]"):
         bnn.print_convergence(mcmc_of({"w1": w1}))
     assert capsys.readouterr().out == ""
 

@@ -155,4 +155,4 @@ def test_a_large_network_finishes_within_2_gib_and_leaves_out_its_weights(run_pr
     assert result.returncode == 0, result.stderr
     assert peak_gib(result.stderr) < 2
     assert [row[0] for row in rows(result.stdout)] == ["prec_obs"]
-    assert "rows of 40800 weights are left out" in result.stdout
+    assert "rows of the weights are left out" in result.stdout

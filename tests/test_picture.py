@@ -13,6 +13,11 @@ CURVES = np.random.default_rng(0).standard_normal((1, 20, 9, 1))
 STYLES = ["default", "seaborn-v0_8-notebook", "seaborn-v0_8-poster", "dark_background"]
 
 
+@pytest.fixture(autouse=True)
+def no_figure_is_open():
+    plt.close("all")
+
+
 def axes_of(*arguments):
     """The axes of bnn.plot."""
     fig = bnn.plot(*arguments)

@@ -65,12 +65,12 @@ GUESTS = {
 
 
 def flags_taken(monkeypatch, argv, file):
-    """What main gets, or None where it runs its defaults."""
+    """What main gets."""
     taken = []
     names = {} if file is None else {"__file__": file}
-    run_file(monkeypatch, argv, lambda argv=None: taken.append(argv), **names)
+    run_file(monkeypatch, argv, lambda argv=(): taken.append(argv), **names)
     (flags,) = taken
-    return flags
+    return list(flags)
 
 
 @pytest.mark.parametrize("how", COMMANDS)
@@ -83,7 +83,7 @@ def test_the_flags_are_the_files_where_it_is_the_command(monkeypatch, how):
 
 @pytest.mark.parametrize("how", GUESTS)
 def test_flags_of_another_command_are_not_read(monkeypatch, how):
-    assert flags_taken(monkeypatch, *GUESTS[how]) is None
+    assert flags_taken(monkeypatch, *GUESTS[how]) == []
 
 
 def test_main_reads_no_flags_of_the_program_that_calls_it(monkeypatch):
