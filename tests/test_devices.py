@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import README, SCRIPT, SMOKE, peak_gib, rows, stdout_of
+from helpers import README, SMOKE, rows, stdout_of
 from jax import export
 from numpyro.diagnostics import split_gelman_rubin
 
@@ -211,26 +211,6 @@ def test_the_note_is_about_the_sizes_that_the_flags_give(capsys):
     assert sizes == [(4, 30, 6)]
 
 
-# Memory
-# one host device a chain is by far the fastest, but JAX cannot make thousands
-@pytest.mark.parametrize("chains, devices", [(1000, 1000), (3000, 1024)])
-def test_thousands_of_chains_stay_within_2_5_gib(
-    run_program, tmp_path, chains, devices
-):
-    flags = ["--num-chains", chains, *"-n 4 --num-warmup 0 --num-data 7".split()]
-    result = run_program("tell_peak", SCRIPT, *flags)
-    assert f"{chains} chain(s) on 1000 of {devices} device(s)" in stdout_of(result)
-    assert peak_gib(result.stderr) < 2.5
-    assert (tmp_path / "bnn_plot.pdf").exists()
-
-
-# all draws at once took over 7
-@pytest.mark.parametrize("chains, points, gib", [(64, 500, 1.5), (1, 100_000, 2.0)])
-def test_predictions_need_up_to_2_gib_over_themselves(run_program, chains, points, gib):
-    result = run_program("memory_of_predictions", chains, points)
-    assert float(stdout_of(result)) < gib
-
-
 # What happens to settings of the process
 def test_the_import_changes_nothing_and_a_device_that_is_not_there_is_told(
     run_program,
@@ -324,13 +304,12 @@ def test_a_call_sets_the_platform_and_on_a_cpu_a_device_for_each_chain(
     assert settings.get("jax_num_cpu_devices") == devices
 
 
-# a child has them once, too
 def test_later_calls_take_the_devices_that_are_there(run_program):
     strict = ["-W", "error"]
     env = {"XLA_FLAGS": USERS}
-    result = run_program("call_main_twice", env=env, python_flags=strict)
+    result = run_program("call_twice", env=env, python_flags=strict)
     plans = re.findall(r"(\d+) chain\(s\) on (\d+) of (\d+)", stdout_of(result))
-    assert plans == [("2", "2", "2"), ("1", "1", "2"), ("3", "3", "3")]
+    assert plans == [("2", "2", "2"), ("1", "1", "2")]
 
 
 # Without a GPU, a TPU or a second machine: as near as one comes
@@ -341,11 +320,9 @@ def test_a_gpu_runs_chains_in_full_precision(run_program):
     }
     result = run_program("run_on_a_stand_in", *SMOKE, env=env)
     assert (result.returncode, result.stderr) == (0, "")
-    # two chains on each device, all on one
-    plans = re.findall(r"^NUTS on gpu: (\d) .* on (\d) of 4 dev", result.stdout, re.M)
-    assert plans == [("6", "3"), ("5", "1")]
-    assert result.stdout.count(SLOWER_THAN_A_CPU) == 2
-    assert len(rows(result.stdout)) == 2 * 46
+    assert "\nNUTS on gpu: 6 chain(s) on 3 of 4 device(s)\n" in result.stdout
+    assert result.stdout.count(SLOWER_THAN_A_CPU) == 1
+    assert len(rows(result.stdout)) == 46
     assert result.stdout.endswith("\nhighest\n")
 
 
@@ -378,16 +355,15 @@ def free_address():
 
 
 # README's snippet for several machines, which run four chains each; two processes
-# stand in for two machines, with a device for each chain or for two
-@pytest.mark.parametrize("devices", [4, 2])
+# stand in for two machines, with a device for every two chains
 def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(
-    run_program, tmp_path, devices
+    run_program, tmp_path
 ):
     snippets = re.findall(r"```python\n(.*?)```", README, re.S)
     (code,) = [code for code in snippets if "jax.distributed.initialize" in code]
     count = "set_host_device_count"
     assert f"{count}(4)" in code
-    code = code.replace(f"{count}(4)", f"{count}({devices})")
+    code = code.replace(f"{count}(4)", f"{count}(2)")
     (tmp_path / "snippet.py").write_text(code)
     address = free_address()
 
@@ -399,7 +375,7 @@ def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(
     printed = [machine.communicate(timeout=200) for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], printed
     for stdout, _ in printed:
-        assert f"4 chain(s) on {devices} of {devices} device(s)" in stdout
+        assert "4 chain(s) on 2 of 2 device(s)" in stdout
     first, second = [np.load(tmp_path / f"{i}.npz") for i in range(2)]
 
     both = np.concatenate([first["own_f"], second["own_f"]])

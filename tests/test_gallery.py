@@ -72,9 +72,9 @@ unknown ... 0.19 on the scale of the standardised Y ... about 96 % of new data .
 second table is the one to trust ... it compares only its own halves ... The cap
 of 1023 steps costs time ... Your own data ... Several inputs ... Classes ... Counts ...
 Other unknowns ... Other networks ... Many fits in one process ... Call
-jax.clear_caches() between them ... Is it the right model? ... Convergence does not tell ... Neal (1996)
-... Hoffman and Gelman (2014) ... Betancourt (2017) ... Vehtari et al. (2021) ...
-Izmailov et al. (2021)
+jax.clear_caches() between them ... Is it the right model? ... Convergence does not tell
+... Neal (1996) ... Hoffman and Gelman (2014) ... Betancourt (2017) ... Vehtari et al.
+(2021) ... Izmailov et al. (2021)
 """
 
 
