@@ -63,9 +63,10 @@ from numpyro.infer import MCMC, NUTS
 #    y &\sim \mathrm{Normal}(f(x),\ \mathrm{prec\_obs}^{-1/2})
 #
 # The prior of every single weight is standard normal. The noise has an unknown
-# precision, one over its variance, with a Gamma prior of shape 3 and rate 1. The
-# likelihood is the last line. The output f is a sum over the units of the last hidden
-# layer, so with more units it varies more: their number is a choice of prior, too.
+# precision, one over its variance, with a Gamma prior of shape 3 and rate 1, whose mean
+# is 3 / 1. The likelihood is the last line. The output f is a sum over the units of the
+# last hidden layer, so with more units it varies more: their number is a choice of
+# prior, too.
 #
 # In NumPyro a model is a function, and ``sample`` names an unknown and its
 # distribution. What ``sample`` does depends on who runs the model. Under NUTS, the
@@ -96,10 +97,10 @@ def model(X, Y, D_H):
     z2 = jnp.tanh(linear(w2, z1))  # (D_H, N)
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1)
 
-    # The likelihood. Given the unknowns, the data along a ``plate`` are independent: it
-    # takes the last axis.
-    # f and Y are (N, 1), so ``to_event(1)`` sets their last axis aside, as part of one
-    # datum: else f would be taken for (N, N), and each datum would count N times.
+    # The likelihood. Given the unknowns, the data along a ``plate`` are independent. A
+    # plate takes the last axis, here of size 1, and would stretch it to N.
+    # ``to_event(1)`` sets this axis aside, as part of one datum: else f would be
+    # (N, N), and each datum would count N times.
     with numpyro.plate("data", N):
         numpyro.sample("Y", dist.Normal(f, sigma_obs).to_event(1), obs=Y)
 
@@ -149,38 +150,40 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # ---------
 # What a BNN answers are averages over the posterior: the mean of f at some x, say, or
 # how probable it is that f is above 1 there. No formula gives them, but an average over
-# *draws* comes close, if a region with twice the probability gets on average twice as
-# many. A draw is a value for every unknown: 15 + 25 + 5 weights and prec_obs, if D_H is
-# 5, so it is a point in 46 dimensions.
+# many *draws* comes close, if they are not too alike, and a region with twice the
+# probability gets on average twice as many. A draw is a value for every unknown: 15 +
+# 25 + 5 weights and prec_obs, if D_H is 5, so it is a point in 46 dimensions.
 #
 # NUTS, the No-U-Turn Sampler, makes a draw from the last one. It sees the posterior as
 # a landscape: the height is minus the sum of logs above, so it is low where the
 # posterior is probable. The last draw is where a ball lies. NUTS gives it a push of
 # random direction and strength, and computes how it rolls without friction, in
 # *leapfrog steps*: each goes a short way and uses the gradient, the slope, to bend it.
-# The path grows at either end, chosen at random, until it turns back on itself (hence
-# the name) or has 1023 steps.
+# The path doubles, each time at an end chosen at random, until it turns back on itself
+# (hence the name) or has 1023 steps, which are :math:`2^{10} - 1`.
 #
-# The next draw is one of the points of this path, nearly any with the same chance. Here
-# is why. Height and energy of motion add up to the ball's energy. The probability of a
-# place and a push together falls with this energy and depends on nothing else, and
-# rolling keeps it: so all points of a path are equally probable, and each of them could
-# have made the same path. Each new push has another energy, and so the ball gets
-# everywhere. In the long run every region gets draws in proportion to its probability.
+# The next draw is one of the points of this path, in the simplest form any of them with
+# the same chance. Here is why. Height and energy of motion add up to the ball's energy.
+# A push is drawn such that the probability of a place and a push together falls with
+# this energy and depends on nothing else, and rolling keeps the energy: so all points
+# of a path are equally probable. Each of them could have made the same path, so going
+# from one to another is as likely as going back, and proportions that are right stay
+# right. Each new push has another energy, and so the ball can get everywhere, given
+# time.
 #
-# In detail (Betancourt, 2017) leapfrog steps keep the energy only nearly, so the choice
-# is weighted by it. Points that were added last are preferred, without a last stretch
-# that turned within itself. Where the energy has grown by over 1000, the steps are too
+# NumPyro prefers the half of the path that was added last, which is valid, too.
+# Leapfrog steps keep the energy only nearly, so the choice is weighted by it
+# (Betancourt, 2017). Where the energy has grown by over 1000, the steps are too
 # inaccurate: the path *diverges* and ends.
 #
 # The draws form a *chain*, and each of several chains starts somewhere else. In a
 # *warm-up*, whose draws are thrown away, a chain finds the probable region, and NUTS
-# tunes the scale of each unknown and the length of its steps: so short that the energy
-# changes little, which target_accept_prob measures (1 is not at all).
+# tunes the scale of each unknown and the length of its steps: target_accept_prob says
+# how little the energy shall grow, hardly at all if it is near 1.
 #
 # All randomness of the sampler and of predictions comes from keys: the same key gives
-# the same numbers, on the same machine and with the same number of chains.
-# ``jax.random.split`` makes several independent keys of one.
+# the same numbers, on the same machine with the same settings. ``jax.random.split``
+# makes several independent keys of one.
 def run_inference(
     model,
     rng_key,
@@ -254,7 +257,7 @@ def print_convergence(mcmc, names=()):
     """
     draws = mcmc.get_samples(group_by_chain=True)  # each (C, S, ...)
     extra = jax.device_get(mcmc.get_extra_fields(group_by_chain=True))  # each (C, S)
-    C, S = extra["diverging"].shape
+    C, S = extra["diverging"].shape  # NumPyro always records it
     if S < 4:
         raise ValueError(f"each chain must have 4 or more draws, not {S}")
     for name in names:
@@ -337,13 +340,14 @@ def print_advice(num_chains, divergences, r_hats, n_effs):
 # ----------
 # To predict with *one* posterior draw, run the model with the unknowns fixed at it and
 # without ``Y``: it computes f and draws new observations. NumPyro's handlers do so.
-# ``seed`` gives the model its random numbers, ``condition`` fixes what is sampled,
-# ``trace`` runs it and records a *site* for each name. This is ``predict``. It is
-# written for one draw, and ``for_all_draws`` applies it to all.
+# ``seed`` gives the model its random numbers, ``condition`` fixes what is sampled, as
+# if it were observed, ``trace`` runs it and records a *site* for each name. This is
+# ``predict``. It is written for one draw, and ``for_all_draws`` applies it to all.
 #
 # ``jax.vmap`` turns a function of one thing into one of many things at once, here of
 # all chains. ``jax.lax.map`` goes through the draws of a chain in batches, to save
-# memory. Each draw has a key of its own, so that no two share their noise.
+# memory. Both split the first axis off every array, here off the keys and a dict of
+# draws. Each draw has a key of its own, so that no two share their noise.
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw.
 
@@ -356,7 +360,9 @@ def predict(model, rng_key, draw, X, D_H):
     sampled = [site for site in trace.values() if site["type"] == "sample"]
     anew = [site["name"] for site in sampled if not site["is_observed"]]
     if anew != ["Y"]:
-        raise ValueError(f"model would draw {anew} anew, not Y alone: fix them in draw")
+        raise ValueError(
+            f"draw must fix all that model samples but Y, not leave {anew}"
+        )
     return trace["f"]["value"], trace["Y"]["value"]
 
 
@@ -524,7 +530,7 @@ def print_scale_note(name, values, smallest_sd):
     """Say which columns are far from mean 0 and standard deviation 1."""
     mean = np.mean(values, axis=0, dtype=float)
     sd = np.std(values, axis=0, dtype=float)
-    is_narrow = (0 < sd) & (sd < smallest_sd)  # 0 is that of a constant
+    is_narrow = (np.ptp(values, axis=0) > 0) & (sd < smallest_sd)  # no constant
     is_label = np.all(np.isin(values, [0, 1]), axis=0)
     is_off = (np.abs(mean) > 1) | is_narrow | (sd > 3)
     columns = np.flatnonzero(is_off & ~is_label)
@@ -575,7 +581,7 @@ def check_observed(name, distribution, data):
 
 
 def choose_chain_method(num_chains):
-    """Return NumPyro's ``chain_method`` for the devices there are, and print it."""
+    """Return NumPyro's ``chain_method``, and print where the chains run."""
     devices = jax.local_devices()
     backend = jax.default_backend()
     num_used = len(devices)  # the largest number of them that divides the chains
@@ -644,7 +650,7 @@ def use_device(device, num_chains):
         # loops run on the GPU without asking the host: a step takes half the time
         flags = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
     users_flags = os.environ.get("XLA_FLAGS", "")
-    if flags not in users_flags:
+    if flags and flags not in users_flags:
         os.environ["XLA_FLAGS"] = f"{flags} {users_flags}"  # of a flag, the last wins
 
     backend = jax.default_backend()  # here JAX starts, and reads the flags
@@ -652,7 +658,7 @@ def use_device(device, num_chains):
         install = 'pip install "jax[cuda13]>=0.7.2,<0.13" or "jax[tpu]>=0.7.2,<0.13"'
         raise RuntimeError(
             f"JAX has started on {backend}, not {device}. If it was at work before, "
-            f"restart Python (in a notebook the kernel). Others than cpu need {install}"
+            f"restart Python (in a notebook the kernel). For gpu or tpu: {install}"
         )
     if device != "cpu":
         # By default an accelerator rounds the factors of a matrix product. On an H200 a
@@ -831,13 +837,14 @@ if __name__ == "__main__":
 # 0.24`, but the data were made with 0.05, which is 0.19 on the scale of the
 # standardised ``Y``, a precision of 28. This is mostly the work of the prior. If f were
 # known, the posterior would be a Gamma again, of shape 3 + 100 / 2 and rate 1 plus half
-# the sum of squared noise, here 1.9. Its mean is 53 / 2.9 = 18. Without the prior, 3
-# and 1, it would be 50 / 1.9 = 26: the 1 is not small beside the 1.9.
+# the sum of squared noise, here 1.87. Its mean is 53 / 2.87 = 18. Without the prior, 3
+# and 1, it would be 50 / 1.87 = 27: the 1 is not small beside the 1.87.
 #
 # **So the wide band is too wide**, within the data. A normal distribution has 90 % of
 # its values within 1.64 standard deviations. The band reaches 1.64 of 0.24, and a
-# little more for the spread of f, which are 2.1 of 0.19. On average over x it holds
-# about 96 % of new data from this curve, and not 90 %.
+# little more for the spread of f: 0.40 in all, or 2.1 of 0.19. Within 2.1 a normal
+# distribution has about 96 %: so the band holds about 96 % of new data from this curve,
+# on average over x, and not 90 %.
 #
 # **The second table** is the one to trust. It has f at the training inputs and every
 # unknown that is one number. With an ``r_hat`` of 1.00 and ``n_eff`` far above 400 this
@@ -845,17 +852,18 @@ if __name__ == "__main__":
 # of what it may have missed, run four: ``--num-chains 4``.
 #
 # **A divergence** is a path that the sampler could not follow, so draws may be missing
-# there. Here about 1 % of the paths diverge. With smaller steps they do not, and f
+# there. Here about 1 % of the paths diverge. With smaller steps hardly any do, and f
 # stays the same: in a run each, four chains of 1000 draws had 39, 1 and 0 divergences
 # at a ``--target-accept-prob`` of 0.8, 0.95 and 0.99, while f and prec_obs agreed
 # within the error of so many draws. That took no more time, as nearly all paths have
 # 1023 steps either way.
 #
-# **The cap of 1023 steps** costs time, not correctness, if the table passes. (Most
-# paths turn just there: in a short run with a cap of 4095, four of five still had
-# 1023.) But where the cap cuts paths, smaller steps make shorter paths, which may not
-# get to the difficult places. So it is weak evidence that divergences go, and better
-# evidence that f stays the same.
+# **The cap of 1023 steps** costs time, not correctness, if the table passes: shorter
+# paths make draws more alike, so that more are needed. (Most paths end there anyway, as
+# a turn is noticed when the path has doubled: in a short run with a cap of 4095, four
+# of five still had 1023.) Where the cap cuts paths, smaller steps make shorter paths,
+# which may not get to the difficult places. That divergences go is weak evidence then.
+# That f stays the same is better.
 #
 # **The picture**: within the data the curves hide the narrow band. Beyond the dotted
 # lines it takes up most of the wide one, as not knowing the curve matters more there
@@ -866,8 +874,9 @@ if __name__ == "__main__":
 # ----------------
 # **Your own data**: data frames x (N, D), x_new (M, D) and Y (N, 1). (An array becomes
 # one by ``pandas.DataFrame``.) Inputs and outputs are standardised, and new inputs by
-# the mean and the scale of the old ones. A gap becomes NaN, and ``run_inference`` says
-# where it is.
+# the mean and the scale of the old ones. A gap in x or Y becomes NaN, and
+# ``run_inference`` names its column (of x, after the ones, which are column 0). A gap
+# in x_new gives predictions of NaN.
 #
 # .. code-block:: python
 #
@@ -925,30 +934,31 @@ if __name__ == "__main__":
 #    scale = dict(np.load("scale.npz"))
 #    f_new, Y_new = predict_at(x_new)
 #
-# The prior of ``prec_obs`` overstates noise far below 0.2 of the standard deviation of
-# Y: with 100 data and noise of 0.05 the posterior says about 0.15, by the formula
-# above. In a copy of ``model`` choose a Gamma(a, b) whose mean a / b is the precision
-# that you expect for the standardised Y: the larger a, the surer.
+# The prior of ``prec_obs`` overstates noise below 0.58 of the standard deviation of Y,
+# the more the smaller it is: with 100 data, 0.05 of that standard deviation become
+# about 0.15, by the formula above. In a copy of ``model`` choose a Gamma(a, b) whose
+# mean a / b is the precision that you expect for the standardised Y: the larger a, the
+# surer.
 #
 # **Several inputs**: a picture goes over one of them, here the column ``name``, on a
 # grid. Hold the others at values that occur together, say those of the first row. Their
 # mean may not occur: of a column that is 1 at night and else 0 it is 0.3, which is no
-# time of the day, and the bands there are wide.
+# time of the day, and the bands there may be wide.
 #
 # .. code-block:: python
 #
 #    grid = x.iloc[np.zeros(200, dtype=int)].copy()
 #    grid[name] = np.linspace(x[name].min(), x[name].max(), 200)
 #    f_grid, Y_grid = predict_at(grid)
-#    bnn.plot(x[[name, name]], Y, grid[[name, name]], None, f_grid, Y_grid)
+#    bnn.plot(x[[name, name]], Y, grid[[name, name]], None, f_grid, Y_grid)  # column 1
 #
 # The data have other values in the other columns, so they may lie outside the bands.
 #
-# **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are, so
-# leave out the two lines that scale predictions back. In a copy of ``model`` give
-# ``w3`` K columns, drop ``prec_obs``, write (N,) for (N, 1) in the check of Y, twice,
-# and end with the following lines. The mean of ``jax.nn.softmax(f)`` over the draws
-# holds the probabilities.
+# **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are:
+# pass them in place of ``Z``, and leave out the two lines that scale predictions back.
+# In a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``, write (N,) for (N, 1)
+# in the check of Y, twice, and end with the following lines. The mean of
+# ``jax.nn.softmax(f)`` over the draws holds the probabilities.
 #
 # .. code-block:: python
 #
@@ -968,19 +978,19 @@ if __name__ == "__main__":
 # not have it. With the wrong one each datum would count N times: ``run_inference``
 # refuses.
 #
-# **Counts** Y (N, 1), not standardised: as for two classes, with ``dist.Poisson(m *
-# jnp.exp(f)).to_event(1)``, where m is the mean count. (Without it the prior would
-# expect counts near 1, as f has no bias of its own.)
+# **Counts** Y (N, 1), not standardised either: as for two classes, with
+# ``dist.Poisson(m * jnp.exp(f)).to_event(1)``, where m is the mean count. (Without it
+# the median rate of the prior would be 1, as f has no bias of its own.)
 #
 # **Other unknowns**, such as a noise that depends on x: a copy of ``predict`` can
-# return more of ``trace``. Name them in ``print_convergence`` if they are not single
-# numbers.
+# return more of ``trace``. Record the noise by ``deterministic``, and name it in
+# ``print_convergence``; weights need not converge.
 #
 # **Other networks**: compute one more layer, with a matrix like ``w2`` of another name.
 # ``D_H`` may be a pair of widths that ``model`` unpacks. With many units divide ``w2``
 # and ``w3`` by the root of their number of rows, after ``sample`` (Neal). With many
 # inputs do the same with ``w1``: at 20 of them two thirds of the first units are beyond
-# 0.95 or -0.95 before there are data, so they hardly react to their inputs.
+# 0.95 or -0.95 before there are data, so they act like switches.
 #
 # **Many fits in one process**, as in cross-validation: each compiles anew, and after
 # some hundreds the process meets a limit of Linux (on memory maps). Call
