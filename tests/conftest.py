@@ -84,12 +84,12 @@ def run_program(run_script):
 
 @pytest.fixture(scope="session")
 def posterior():
-    """Return a function that gives the draws of a default run, kept for later."""
+    """Return a function that gives the draws of four default chains, kept for later."""
 
     @functools.cache
-    def draws(num_chains):
+    def draws():
         X, Y, *_ = bnn.get_data()
-        chains = dict(num_chains=num_chains, progress_bar=False)
+        chains = dict(num_chains=4, progress_bar=False)
         mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 5, **chains)
         return jax.device_get(mcmc.get_samples(group_by_chain=True))
 

@@ -5,8 +5,7 @@ import io
 import os
 from collections import Counter
 
-import matplotlib.pyplot as plt
-from helpers import NUMBERS, SMOKE, message, rows
+from helpers import NUMBERS, message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -99,28 +98,3 @@ def test_every_argument_list_is_parsed_or_ends_in_one_message(tmp_path, monkeypa
     assert set(outcomes) == {"parsed", 2}
     assert outcomes.total() >= 2000
     assert min(outcomes.values()) > 200, outcomes
-
-
-def test_a_sample_of_whole_runs_ends_well_or_in_one_message(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    outcomes = Counter()
-    no_absolute_path = st.characters(codec="utf-8", exclude_characters="\0/")
-
-    @settings(max_examples=5, **SETTINGS)
-    @given(argument_lists(no_absolute_path))
-    def check(argv):
-        before = set(os.listdir(tmp_path))
-        outcome, stdout, stderr = outcome_of(bnn.main, [*SMOKE, *argv])
-        outcomes[outcome] += 1
-        if outcome is None:
-            assert stderr == ""
-            assert rows(stdout)
-            assert os.listdir(tmp_path)
-        else:
-            assert (outcome, stdout) == (2, "")
-            assert message(stderr)
-            assert set(os.listdir(tmp_path)) == before
-        plt.close("all")
-
-    check()
-    assert min(outcomes[None], outcomes[2]) >= 1, outcomes

@@ -5,7 +5,6 @@ import json
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 from helpers import ROOT, assert_log_density, edges, predict_all
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
@@ -83,18 +82,16 @@ def scores_of_predictions(draws):
     return scores
 
 
-@pytest.mark.parametrize("num_chains", [1, 4])
-def test_chains_differ_and_have_converged(num_chains, posterior):
-    draws = posterior(num_chains)
+def test_chains_differ_and_have_converged(posterior):
+    draws = posterior()
     first_draws = draws["w1"][:, 0]
-    assert len(np.unique(first_draws, axis=0)) == num_chains
+    assert len(np.unique(first_draws, axis=0)) == 4
     assert split_gelman_rubin(draws["f"]).max() <= 1.01
     assert split_gelman_rubin(draws["prec_obs"]) <= 1.01
 
 
-@pytest.mark.parametrize("num_chains", [1, 4])
-def test_prec_obs_f_Y_and_weights_agree_with_stan(num_chains, posterior):
-    draws = posterior(num_chains)
+def test_prec_obs_f_Y_and_weights_agree_with_stan(posterior):
+    draws = posterior()
     scores = {"prec_obs": z_scores(draws["prec_obs"], REFERENCE["prec_obs"])}
     scores |= scores_of_predictions(draws)
     scores |= scores_of_weights(draws)
@@ -142,7 +139,7 @@ def test_the_drawn_band_holds_96_percent_of_new_data_as_the_page_says(posterior)
     assert round(sd, 2) == 0.19  # as the page says, too
 
     X, Y, X_test, f_test = bnn.get_data()
-    f_draws, Y_draws = predict_all(posterior(1), X_test)
+    f_draws, Y_draws = predict_all(posterior(), X_test)
     fig = bnn.plot(X, Y, X_test, f_test, f_draws, Y_draws)
     plt.close(fig)
     x = X_test[:, 1]
