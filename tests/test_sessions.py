@@ -297,7 +297,7 @@ def test_ctrl_c_at_the_prompt_that_follows_the_script_does_not_end_it(terminal):
 # stdout goes into a pipe, as with "| tee": who watches stderr sees the bar
 def test_ctrl_c_in_a_terminal_ends_it_at_once_in_a_debugger_too(terminal, tmp_path):
     (tmp_path / "bnn_plot.pdf").write_bytes(EARLIER)
-    debugger = ["-m", "pdb", "-c", "continue"]
+    debugger = ["-m", "pdb", "-c", "continue", "--"]
     screen, process = terminal(*debugger, SCRIPT, *LONG, stdout=subprocess.PIPE)
     screen.expect_exact("1023 steps")
     screen.send("\x03")
