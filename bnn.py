@@ -68,13 +68,13 @@ from numpyro.infer import MCMC, NUTS
 # last hidden layer, so with more units it varies more: their number is a choice of
 # prior, too.
 #
-# In NumPyro a model is a function, and ``sample`` names an unknown and its
+# In NumPyro a model is a function, and ``sample`` names a quantity and its
 # distribution. What ``sample`` does depends on who runs the model. Under NUTS, the
-# sampler below, it returns a value that NUTS tries, and adds the log density of this
-# value to a sum. With ``obs`` the value is known: these are the data. The whole sum is
-# the log of prior times likelihood, and this sum and its gradient are all that NUTS
-# needs. (A precision must be positive, so NUTS moves its logarithm instead; NumPyro
-# corrects the density for that.)
+# sampler below, it returns a value of an unknown that NUTS tries, and adds the log
+# density of this value to a sum. With ``obs`` the value is known: these are the data.
+# The whole sum is the log of prior times likelihood, and this sum and its gradient are
+# all that NUTS needs. (A precision must be positive, so NUTS moves its logarithm
+# instead; NumPyro corrects the density for that.)
 def model(X, Y, D_H):
     """A BNN with two hidden layers of D_H units: X is (N, D_X), Y is (N, 1).
 
@@ -99,8 +99,8 @@ def model(X, Y, D_H):
 
     # The likelihood. Given the unknowns, the data along a ``plate`` are independent. A
     # plate takes the last axis, here of size 1, and would stretch it to N.
-    # ``to_event(1)`` sets this axis aside, as part of one datum: else f would be
-    # (N, N), and each datum would count N times.
+    # ``to_event(1)`` sets this axis aside, as part of one datum: else the
+    # distribution would be (N, N), and each datum would count N times.
     with numpyro.plate("data", N):
         numpyro.sample("Y", dist.Normal(f, sigma_obs).to_event(1), obs=Y)
 
@@ -148,11 +148,12 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # %%
 # Inference
 # ---------
-# What a BNN answers are averages over the posterior: the mean of f at some x, say, or
+# The answers of a BNN are averages over the posterior: the mean of f at some x, say, or
 # how probable it is that f is above 1 there. No formula gives them, but an average over
-# many *draws* comes close, if they are not too alike, and a region with twice the
-# probability gets on average twice as many. A draw is a value for every unknown: 15 +
-# 25 + 5 weights and prec_obs, if D_H is 5, so it is a point in 46 dimensions.
+# many *draws* comes close if the draws are not too alike, and if a region with twice
+# the probability gets on average twice as many of them. A draw is a value for every
+# unknown: 15 + 25 + 5 weights and prec_obs, if D_H is 5, so it is a point in 46
+# dimensions.
 #
 # NUTS, the No-U-Turn Sampler, makes a draw from the last one. It sees the posterior as
 # a landscape: the height is minus the sum of logs above, so it is low where the
@@ -162,14 +163,14 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # The path doubles, each time at an end chosen at random, until it turns back on itself
 # (hence the name) or has 1023 steps, which are :math:`2^{10} - 1`.
 #
-# The next draw is one of the points of this path, in the simplest form any of them with
-# the same chance. Here is why. Height and energy of motion add up to the ball's energy.
-# A push is drawn such that the probability of a place and a push together falls with
-# this energy and depends on nothing else, and rolling keeps the energy: so all points
-# of a path are equally probable. Each of them could have made the same path, so going
-# from one to another is as likely as going back, and proportions that are right stay
-# right. Each new push has another energy, and so the ball can get everywhere, given
-# time.
+# The next draw is one of the points of this path, in the simplest form of NUTS each
+# with the same chance. Here is why this is right. Height and energy of motion add up to
+# the ball's energy. A push is drawn such that the probability of a place and a push
+# together falls with this energy and depends on nothing else, and rolling keeps the
+# energy: so all points of a path are equally probable. Each of them could have made the
+# same path, so going from one to another is as likely as going back, and proportions
+# that are right stay right. Each new push has another energy, and so the ball can get
+# everywhere, given time.
 #
 # NumPyro prefers the half of the path that was added last, which is valid, too.
 # Leapfrog steps keep the energy only nearly, so the choice is weighted by it
@@ -178,12 +179,12 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 #
 # The draws form a *chain*, and each of several chains starts somewhere else. In a
 # *warm-up*, whose draws are thrown away, a chain finds the probable region, and NUTS
-# tunes the scale of each unknown and the length of its steps: target_accept_prob says
-# how little the energy shall grow, hardly at all if it is near 1.
+# tunes the scale of each unknown and the length of its steps: the nearer
+# target_accept_prob is to 1, the less the energy may grow, and the smaller the steps.
 #
 # All randomness of the sampler and of predictions comes from keys: the same key gives
 # the same numbers, on the same machine with the same settings. ``jax.random.split``
-# makes several independent keys of one.
+# makes several independent keys from one.
 def run_inference(
     model,
     rng_key,
@@ -228,7 +229,7 @@ def run_inference(
 # ----------------
 # Draws can be trusted only if the chains have forgotten where they started. ``r_hat``
 # compares the means of the halves of all chains, relative to the spread of the draws:
-# where all these means agree it is 1.00, even if the spreads differ. They may agree and
+# where all these means agree it is 1.00, even if the spreads differ. All may agree and
 # still have missed a region that no chain found, so more chains from other starts say
 # more.
 #
@@ -344,7 +345,7 @@ def print_advice(num_chains, divergences, r_hats, n_effs):
 # if it were observed, ``trace`` runs it and records a *site* for each name. This is
 # ``predict``. It is written for one draw, and ``for_all_draws`` applies it to all.
 #
-# ``jax.vmap`` turns a function of one thing into one of many things at once, here of
+# ``jax.vmap`` turns a function of one thing into a function of many at once, here of
 # all chains. ``jax.lax.map`` goes through the draws of a chain in batches, to save
 # memory. Both split the first axis off every array, here off the keys and a dict of
 # draws. Each draw has a key of its own, so that no two share their noise.
@@ -841,10 +842,10 @@ if __name__ == "__main__":
 # and 1, it would be 50 / 1.87 = 27: the 1 is not small beside the 1.87.
 #
 # **So the wide band is too wide**, within the data. A normal distribution has 90 % of
-# its values within 1.64 standard deviations. The band reaches 1.64 of 0.24, and a
-# little more for the spread of f: 0.40 in all, or 2.1 of 0.19. Within 2.1 a normal
-# distribution has about 96 %: so the band holds about 96 % of new data from this curve,
-# on average over x, and not 90 %.
+# its values within 1.64 standard deviations. The band reaches 1.64 times 0.24, and a
+# little more for the spread of f: 0.40 in all, or 2.1 times 0.19. Within 2.1 standard
+# deviations a normal distribution has about 96 %: so the band holds about 96 % of new
+# data from this curve, on average over x, and not 90 %.
 #
 # **The second table** is the one to trust. It has f at the training inputs and every
 # unknown that is one number. With an ``r_hat`` of 1.00 and ``n_eff`` far above 400 this
@@ -853,17 +854,17 @@ if __name__ == "__main__":
 #
 # **A divergence** is a path that the sampler could not follow, so draws may be missing
 # there. Here about 1 % of the paths diverge. With smaller steps hardly any do, and f
-# stays the same: in a run each, four chains of 1000 draws had 39, 1 and 0 divergences
+# stays the same: in one run each, four chains of 1000 draws had 39, 1 and 0 divergences
 # at a ``--target-accept-prob`` of 0.8, 0.95 and 0.99, while f and prec_obs agreed
 # within the error of so many draws. That took no more time, as nearly all paths have
 # 1023 steps either way.
 #
-# **The cap of 1023 steps** costs time, not correctness, if the table passes: shorter
-# paths make draws more alike, so that more are needed. (Most paths end there anyway, as
-# a turn is noticed when the path has doubled: in a short run with a cap of 4095, four
-# of five still had 1023.) Where the cap cuts paths, smaller steps make shorter paths,
-# which may not get to the difficult places. That divergences go is weak evidence then.
-# That f stays the same is better.
+# **The cap of 1023 steps** costs mainly time, if the table passes: shorter paths make
+# draws more alike, so that more are needed. (Most paths end at 1023 steps anyway, as a
+# turn is often noticed only when the path has doubled: in a short run with a cap of
+# 4095, four of five still had 1023.) Where the cap cuts paths, smaller steps make
+# shorter paths, which may not get to the difficult places. That divergences go is weak
+# evidence then. That f stays the same is better.
 #
 # **The picture**: within the data the curves hide the narrow band. Beyond the dotted
 # lines it takes up most of the wide one, as not knowing the curve matters more there
@@ -874,9 +875,9 @@ if __name__ == "__main__":
 # ----------------
 # **Your own data**: data frames x (N, D), x_new (M, D) and Y (N, 1). (An array becomes
 # one by ``pandas.DataFrame``.) Inputs and outputs are standardised, and new inputs by
-# the mean and the scale of the old ones. A gap in x or Y becomes NaN, and
-# ``run_inference`` names its column (of x, after the ones, which are column 0). A gap
-# in x_new gives predictions of NaN.
+# the mean and the scale of the old ones. A gap in x or Y becomes NaN, and so does a
+# constant column of x: ``run_inference`` gives the number of the column, where the
+# first of x is 1, as 0 is the ones. A gap in x_new gives predictions of NaN.
 #
 # .. code-block:: python
 #
@@ -925,8 +926,8 @@ if __name__ == "__main__":
 #    f_new, Y_new = predict_at(x_new)  # each (C, S, M, 1), on the scale of Y
 #    print(bnn.worst_r_hat_and_n_eff(f_new))
 #
-# To predict in another process, keep all before ``scale``, and load in place of what
-# follows:
+# To predict in another process, keep all before the line ``scale = ...``, and load in
+# place of what follows:
 #
 # .. code-block:: python
 #
@@ -936,37 +937,41 @@ if __name__ == "__main__":
 #
 # The prior of ``prec_obs`` overstates noise below 0.58 of the standard deviation of Y,
 # the more the smaller it is: with 100 data, 0.05 of that standard deviation become
-# about 0.15, by the formula above. In a copy of ``model`` choose a Gamma(a, b) whose
-# mean a / b is the precision that you expect for the standardised Y: the larger a, the
-# surer.
+# about 0.15, by the formula above. In a copy of ``model``, given to ``run_inference``
+# and to ``predict``, choose a Gamma(a, b) whose mean a / b is the precision that you
+# expect for the standardised Y: the larger a, the surer.
 #
-# **Several inputs**: a picture goes over one of them, here the column ``name``, on a
-# grid. Hold the others at values that occur together, say those of the first row. Their
-# mean may not occur: of a column that is 1 at night and else 0 it is 0.3, which is no
-# time of the day, and the bands there may be wide.
+# **Several inputs**: a picture goes over one of them, on a grid. (``plot`` takes column
+# 1 of what it is given, so it gets the column twice.) Hold the others at values that
+# occur together, say those of the first row. Their mean may not occur: that of a column
+# which is 1 at night and else 0 may be 0.3, which is no time of the day, and the bands
+# there may be wide.
 #
 # .. code-block:: python
 #
+#    name = x.columns[0]
 #    grid = x.iloc[np.zeros(200, dtype=int)].copy()
 #    grid[name] = np.linspace(x[name].min(), x[name].max(), 200)
 #    f_grid, Y_grid = predict_at(grid)
-#    bnn.plot(x[[name, name]], Y, grid[[name, name]], None, f_grid, Y_grid)  # column 1
+#    bnn.plot(x[[name, name]], Y, grid[[name, name]], None, f_grid, Y_grid)
 #
 # The data have other values in the other columns, so they may lie outside the bands.
 #
 # **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are:
-# pass them in place of ``Z``, and leave out the two lines that scale predictions back.
-# In a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``, write (N,) for (N, 1)
-# in the check of Y, twice, and end with the following lines. The mean of
-# ``jax.nn.softmax(f)`` over the draws holds the probabilities.
+# ``Y.iloc[:, 0].to_numpy(int)`` takes the place of ``Z``, and the two lines that scale
+# predictions back go. In a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``
+# and ``sigma_obs``, write (N,) for (N, 1) in the check of Y, twice, and end with the
+# following lines. The mean of ``jax.nn.softmax(f)`` over the draws holds the
+# probabilities.
 #
 # .. code-block:: python
 #
 #    with numpyro.plate("data", N):
 #        numpyro.sample("Y", dist.Categorical(logits=f), obs=Y)
 #
-# For two classes, labels 0 and 1, keep ``w3`` and Y (N, 1), drop ``prec_obs``, and end
-# with these. The probability of 1 is the mean of ``jax.nn.sigmoid(f)``.
+# For two classes, labels 0 and 1, ``numbers(Y)`` takes the place of ``Z``. Keep ``w3``
+# and the check, drop ``prec_obs`` and ``sigma_obs``, and end with these. The
+# probability of 1 is the mean of ``jax.nn.sigmoid(f)``.
 #
 # .. code-block:: python
 #
@@ -975,16 +980,17 @@ if __name__ == "__main__":
 #
 # A distribution of numbers, as Normal and Bernoulli are, has a value for each entry of
 # f (N, 1), so it needs ``to_event(1)``. Categorical has one for each row, so it must
-# not have it. With the wrong one each datum would count N times: ``run_inference``
+# not have it. With the wrong choice each datum would count N times: ``run_inference``
 # refuses.
 #
 # **Counts** Y (N, 1), not standardised either: as for two classes, with
-# ``dist.Poisson(m * jnp.exp(f)).to_event(1)``, where m is the mean count. (Without it
-# the median rate of the prior would be 1, as f has no bias of its own.)
+# ``dist.Poisson(m * jnp.exp(f)).to_event(1)``, where m is the mean count; the rate is
+# the mean of ``m * jnp.exp(f)``. (Without it the median rate of the prior would be 1,
+# as f has no bias of its own.)
 #
 # **Other unknowns**, such as a noise that depends on x: a copy of ``predict`` can
-# return more of ``trace``. Record the noise by ``deterministic``, and name it in
-# ``print_convergence``; weights need not converge.
+# return more of ``trace``. Record the noise by ``deterministic``, and judge it by
+# ``print_convergence(mcmc, names=[...])``; weights need not converge.
 #
 # **Other networks**: compute one more layer, with a matrix like ``w2`` of another name.
 # ``D_H`` may be a pair of widths that ``model`` unpacks. With many units divide ``w2``
@@ -997,7 +1003,7 @@ if __name__ == "__main__":
 # ``jax.clear_caches()`` between them.
 #
 # **Is it the right model?** Convergence does not tell. Data that lie on two branches
-# pass every check of this page, and the curves run between the branches. Look at the
+# pass every check of convergence, and the curves run between the branches. Look at the
 # picture.
 #
 # References

@@ -69,8 +69,8 @@ density of this value to a sum ... The ones make w1[0] the bias of the first lay
 the No-U-Turn Sampler ... 14.7 million, mirror images ... All of it ... Behind it ...
 Command line ... Total running time of the script ... The first table has a row for each
 unknown ... 0.19 on the scale of the standardised Y ... about 96 % of new data ... The
-second table is the one to trust ... it compares only its own halves ... The cap
-of 1023 steps costs time ... Your own data ... Several inputs ... Classes ... Counts ...
+second table is the one to trust ... it compares only its own halves ... The cap of 1023
+steps costs mainly time ... Your own data ... Several inputs ... Classes ... Counts ...
 Other unknowns ... Other networks ... Many fits in one process ... Call
 jax.clear_caches() between them ... Is it the right model? ... Convergence does not tell
 ... Neal (1996) ... Hoffman and Gelman (2014) ... Betancourt (2017) ... Vehtari et al.

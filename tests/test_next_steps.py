@@ -236,9 +236,9 @@ def test_the_picture_over_one_of_several_inputs(run_page, name):
     x = mixed_frame()
     Y = outputs()
     names = run_page(x, x, Y)
-    names["name"] = name
     plt.close("all")
-    exec(PICTURE, names)
+    assert PICTURE.count("name = x.columns[0]") == 1
+    exec(PICTURE.replace("x.columns[0]", repr(name)), names)
     (ax,) = plt.gcf().axes
     plt.close("all")
     grid = names["grid"]
