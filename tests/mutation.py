@@ -40,7 +40,7 @@ TESTS = {  # of each room; the first that fails ends them
     "Prediction": ["predict", "next_steps"],
     "The picture": ["picture", "command_line"],
     "All of it": ["command_line", "lesson"],
-    "Behind it": ["check_data", "devices", "inference"],
+    "Behind it": ["check_data", "check_likelihood", "devices", "inference"],
     "Command line": ["command_line", "devices"],
 }
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-x"]

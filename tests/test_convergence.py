@@ -63,9 +63,16 @@ def mcmc_of(draws, diverging=0, at_cap=0):
     diverged.flat[diverged.size - diverging :] = True  # in the last chain
     extra = {"diverging": diverged, "num_steps": num_steps}
     return types.SimpleNamespace(
-        get_samples=lambda group_by_chain: single,
-        get_extra_fields=lambda group_by_chain: extra,
+        get_samples=lambda group_by_chain=False: grouped(single, group_by_chain),
+        get_extra_fields=lambda group_by_chain=False: grouped(extra, group_by_chain),
     )
+
+
+def grouped(draws, group_by_chain):
+    """Values (C, S, ...), or (C * S, ...) as NumPyro gives them by default."""
+    if group_by_chain:
+        return draws
+    return {name: np.concatenate(values) for name, values in draws.items()}
 
 
 @pytest.fixture
