@@ -110,7 +110,7 @@ def test_a_loop_that_devices_share_would_be_noticed():
 
 
 # What is planned for devices that this machine does not have
-def plan(backend, num_devices, num_chains):
+def plan(backend, num_devices, num_chains, **more):
     """NumPyro's chain_method, and whether there is a bar, on such a machine."""
     X, Y, *_ = bnn.get_data(N=7)
     MCMC = mock.MagicMock()
@@ -121,7 +121,7 @@ def plan(backend, num_devices, num_chains):
         mock.patch.object(jax, "local_devices", return_value=devices),
         mock.patch.object(bnn, "MCMC", MCMC),
     ):
-        bnn.run_inference(bnn.model, KEY, X, Y, 5, num_chains=num_chains)
+        bnn.run_inference(bnn.model, KEY, X, Y, 5, num_chains=num_chains, **more)
     settings = MCMC.call_args.kwargs
     return settings["chain_method"], settings["progress_bar"]
 
@@ -148,6 +148,12 @@ def test_chains_are_shared_equally_without_a_bar(backend, devices, chains, used)
     method, bar = plan(backend, devices, chains)
     assert method.func == bnn.share_chains
     assert method.args == (used,)
+    assert not bar
+
+
+def test_no_bar_is_shown_where_none_is_wanted():
+    method, bar = plan("cpu", num_devices=4, num_chains=4, progress_bar=False)
+    assert method == "parallel"
     assert not bar
 
 
