@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import tomllib
 
@@ -267,3 +268,26 @@ def test_requirements_in_the_script_are_those_of_requirements_txt_and_readme():
     assert metadata["dependencies"] == listed
     oldest = metadata["requires-python"].removeprefix(">=")
     assert f"With Python {oldest} or newer" in README
+
+
+def test_a_name_with_dots_is_taken_and_flags_alone_make_no_file(tmp_path):
+    args = bnn.parse_args(["-o", str(tmp_path / "run.2.pdf")])
+    assert os.listdir(tmp_path) == []
+    bnn.save(plt.Figure(), args.output)
+    assert (tmp_path / "run.2.pdf").read_bytes().startswith(b"%PDF")
+
+
+# else two jobs in one folder could take each other's
+def test_the_unfinished_picture_has_a_name_of_its_process(tmp_path, monkeypatch):
+    names = []
+    replace = pathlib.Path.replace
+
+    def replace_and_keep_the_name(path, target):
+        names.append(path.name)
+        return replace(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", replace_and_keep_the_name)
+    for number in [1, 2]:
+        monkeypatch.setattr(os, "getpid", lambda number=number: number)
+        bnn.save(plt.Figure(), tmp_path / "a.png")
+    assert len(set(names)) == 2

@@ -207,6 +207,10 @@ def test_nothing_is_said_where_nothing_was_measured(capsys, backend):
     assert gpu_note(capsys, backend, cores=2, sizes=(1, 100, 5)) == ""
 
 
+def test_an_unknown_number_of_cores_is_no_error(capsys):
+    assert SLOWER_THAN_A_CPU in gpu_note(capsys, "gpu", None, (1, 100, 5))
+
+
 def test_the_note_is_about_the_sizes_that_the_flags_give(capsys):
     sizes = []
     with (

@@ -111,6 +111,35 @@ def test_data_may_come_in_any_order_and_inputs_repeat():
     axes_of(X_GOOD[::-1], Y_GOOD, X_test, None, CURVES, CURVES)
 
 
+def test_uneven_inputs_and_unsorted_data_are_drawn_at_their_x():
+    order = [4, 0, 8, 2, 6, 1, 3, 5, 7]
+    X_test = X_GOOD.copy()
+    X_test[:, 1] **= 3
+    data = X_GOOD[order], Y_GOOD[order]
+    ax = axes_of(*data, X_test, Y_GOOD, CURVES, CURVES)
+    ends = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in ends] == [-1, 1]
+    for line in ax.lines:
+        if line in ends:
+            continue
+        is_data = line.get_label() == "training data"
+        expected = X_GOOD[order, 1] if is_data else X_test[:, 1]
+        np.testing.assert_array_equal(line.get_xdata(), expected)
+
+
+def test_the_mean_of_many_draws_far_from_0_is_exact():
+    f = np.full((1, 100_000, 9, 1), 20000.1, np.float32)
+    ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, None, f, f)
+    by_label = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_allclose(by_label["mean prediction"], f[0, 0, 0, 0], rtol=1e-6)
+
+
+def test_a_gap_in_the_inputs_is_told():
+    X_test = X_GOOD.copy()
+    X_test[4, 1] = np.nan
+    assert_is_told("sorted", X_GOOD, Y_GOOD, X_test, None, CURVES, CURVES)
+
+
 def texts_of(ax):
     """All words in the picture but the ticks."""
     texts = [ax.title, ax.xaxis.label, ax.yaxis.label]

@@ -101,6 +101,14 @@ def test_an_unknown_that_the_draws_lack_is_told(prior, unknown):
         predict_all(others, X_GOOD, D_H=2)
 
 
+def test_the_callers_draw_stays_as_it_was(prior):
+    draw = {name: values[0, 0] for name, values in prior.items()}
+    draw["Y"] = np.zeros((9, 1))
+    before = set(draw)
+    bnn.predict(bnn.model, jax.random.key(0), draw, X_GOOD, 2)
+    assert set(draw) == before
+
+
 def test_an_unknown_under_another_name_is_told(prior):
     renamed = {**prior, "precision": prior["prec_obs"]}
     del renamed["prec_obs"]

@@ -133,7 +133,7 @@ def test_a_handler_that_somebody_set_is_given_back(monkeypatch, foreground):
         """As a debugger has one."""
 
     signal.signal(signal.SIGINT, handler)
-    handler_in_main(monkeypatch)
+    assert handler_in_main(monkeypatch)[0] is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is handler
 
 
