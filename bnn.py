@@ -245,10 +245,10 @@ def run_inference(
 #
 # What should converge? Not the weights. Flip the signs of all weights into and out of a
 # hidden unit (tanh is odd), or swap two units of a layer, and the network computes the
-# same. The prior stays the same, too. So with 5 units the posterior has :math:`(2^5\,
-# 5!)^2`, or 14.7 million, mirror images of every network. No chain visits them all, and
-# none needs to, as they all predict the same. Look at what the network computes, ``f``,
-# here at the training inputs, and at the precision of the noise.
+# same. The prior stays the same, too. So with 5 units the posterior has
+# :math:`(2^5\, 5!)^2`, or 14.7 million, mirror images of every network. No chain visits
+# them all, and none needs to, as they all predict the same. Look at what the network
+# computes, ``f``, here at the training inputs, and at the precision of the noise.
 def print_convergence(mcmc, names=()):
     """Print signs that the chains of ``run_inference`` did not converge.
 
@@ -439,9 +439,9 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # %%
 # All of it
 # ---------
-# The settings come from the command line. Here the lesson ends: go on with `What you
-# see <#what-you-see>`_, unless you want to copy ``run_inference``, which needs the
-# pieces of the next section.
+# The settings come from the command line. Here the lesson ends: go on with
+# `What you see <#what-you-see>`_, unless you want to copy ``run_inference``, which
+# needs the pieces of the next section.
 def main(argv=()):
     """Sample a Bayesian neural network, check the draws, and plot its predictions."""
     args = parse_args(argv)  # and JAX starts, on the device that they name
@@ -834,12 +834,12 @@ if __name__ == "__main__":
 # ``r_hat``. Look past the weights, as said above: an ``r_hat`` of 1.00 says nothing
 # there.
 #
-# **Its row prec_obs** surprises. A precision of 18 is noise of :math:`18^{-1/2} =
-# 0.24`, but the data were made with 0.05, which is 0.19 on the scale of the
-# standardised ``Y``, a precision of 28. This is mostly the work of the prior. If f were
-# known, the posterior would be a Gamma again, of shape 3 + 100 / 2 and rate 1 plus half
-# the sum of squared noise, here 1.87. Its mean is 53 / 2.87 = 18. Without the prior, 3
-# and 1, it would be 50 / 1.87 = 27: the 1 is not small beside the 1.87.
+# **Its row prec_obs** surprises. A precision of 18 is noise of
+# :math:`18^{-1/2} = 0.24`, but the data were made with 0.05, which is 0.19 on the scale
+# of the standardised ``Y``, a precision of 28. This is mostly the work of the prior. If
+# f were known, the posterior would be a Gamma again, of shape 3 + 100 / 2 and rate 1
+# plus half the sum of squared noise, here 1.87. Its mean is 53 / 2.87 = 18. Without the
+# prior, 3 and 1, it would be 50 / 1.87 = 27: the 1 is not small beside the 1.87.
 #
 # **So the wide band is too wide**, within the data. A normal distribution has 90 % of
 # its values within 1.64 standard deviations. The band reaches 1.64 times 0.24, and a
