@@ -571,7 +571,11 @@ def check_observed(name, distribution, data):
             f"{np.shape(data)}, not {shape}: else data count more than once (see plate "
             "and to_event)"
         )
-    if distribution.support.is_discrete or not isinstance(data, np.ndarray):
+    try:
+        is_discrete = distribution.support.is_discrete
+    except (AssertionError, AttributeError):
+        return  # a distribution of the reader's own may not state its support
+    if is_discrete or not isinstance(data, np.ndarray):
         return  # labels and counts have no scale; what model computes of Y, its own
     print_scale_note(name, data, smallest_sd=1 / 3)
     if data.dtype.kind in "iu" and np.ptp(data) > 1:

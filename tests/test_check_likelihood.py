@@ -98,6 +98,20 @@ def one_number_for_all(f):
     return dist.Normal(jnp.mean(f), 1.0)
 
 
+class WithoutSupport(dist.Distribution):
+    """A distribution of one's own, which NumPyro takes where it is observed."""
+
+    def __init__(self, loc):
+        self.loc = loc
+        super().__init__(batch_shape=jnp.shape(loc))
+
+    def sample(self, key, sample_shape=()):
+        return jnp.broadcast_to(self.loc, sample_shape + self.batch_shape)
+
+    def log_prob(self, value):
+        return -0.5 * (value - self.loc) ** 2
+
+
 def without_Y(X, Y, D_H):
     numpyro.sample("w", dist.Normal(0.0, 1.0))
     numpyro.factor("Y as a factor", -jnp.sum(Y**2))
@@ -119,6 +133,8 @@ RIGHT = {
     "large counts": (model_of(rows(counts)), 1000 * COUNTS),
     "0 and 1 as measurements": (bnn.model, RARE),
     "without Y": (without_Y, Y_GOOD),
+    "without support": (model_of(WithoutSupport, plate=None), Y_GOOD),
+    "without support, rows": (model_of(rows(WithoutSupport)), Y_GOOD),
 }
 
 
