@@ -514,7 +514,8 @@ def as_array(name, values, keep_whole_numbers):
         masked = np.ma.asarray(values)
         is_whole = keep_whole_numbers and masked.dtype.kind in "biu"
         dtype = jnp.result_type(masked.data if is_whole else float)
-        array = np.asarray(masked, dtype)
+        with np.errstate(over="ignore"):  # it becomes infinity, which is told below
+            array = np.asarray(masked, dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold finite numbers: {error}") from None
     is_bad = np.ma.getmaskarray(masked) | ~np.isfinite(array)

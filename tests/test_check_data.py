@@ -76,6 +76,7 @@ def with_values(value):
 PLACES = [np.nan, np.inf, -np.inf, np.ma.masked, 1e40]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", PLACES, ids=str)
 def test_the_columns_and_the_number_of_rows_are_told(value):
     array = with_values(value)
