@@ -98,9 +98,10 @@ def model(X, Y, D_H):
     f = numpyro.deterministic("f", linear(w3, z2).T)  # (N, 1)
 
     # The likelihood. Given the unknowns, the data along a ``plate`` are independent. A
-    # plate takes the last axis, here of size 1, and would stretch it to N.
-    # ``to_event(1)`` sets this axis aside, as part of one datum: else the
-    # distribution would be (N, N), and each datum would count N times.
+    # plate makes the last axis of a distribution N long. Of (N, 1) it would make
+    # (N, N), by broadcasting, and each datum would count N times. ``to_event(1)`` hides
+    # the last axis from the plate, as part of one datum. The plate then finds the axis
+    # before it, which is N long.
     with numpyro.plate("data", N):
         numpyro.sample("Y", dist.Normal(f, sigma_obs).to_event(1), obs=Y)
 
@@ -128,7 +129,7 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     Y is standardised, and f_test by the mean and the standard deviation of Y; sigma_obs
     is the noise before that; N is over 1.
     """
-    rng = np.random.RandomState(0)
+    rng = np.random.RandomState(0)  # as in NumPyro's example
     W = 0.5 * rng.randn(D_X, 1)  # (D_X, 1)
     noise = sigma_obs * rng.randn(N, 1)  # (N, 1)
 
@@ -156,35 +157,60 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # dimensions.
 #
 # NUTS, the No-U-Turn Sampler, makes a draw from the last one. It sees the posterior as
-# a landscape: the height is minus the sum of logs above, so it is low where the
-# posterior is probable. The last draw is where a ball lies. NUTS gives it a push of
-# random direction and strength, and computes how it rolls without friction, in
-# *leapfrog steps*: each goes a short way and uses the gradient, the slope, to bend it.
-# The path doubles, each time at an end chosen at random, until it turns back on itself
-# (hence the name) or has 1023 steps, which are :math:`2^{10} - 1`.
+# a landscape: the height is minus the log of prior times likelihood, the sum that
+# ``model`` makes, so it is low where the posterior is probable. The last draw is where
+# a ball lies. NUTS gives it a push of random direction and strength, and computes how
+# it rolls without friction, in *leapfrog steps*: each goes a short way and uses the
+# gradient, the slope, to bend it. The path starts as one point, and doubles its points
+# again and again. Each time a coin decides whether it grows forward from its end, or
+# backward in time from its start. It ends when it turns back, so that its ends come
+# nearer to each other (hence the name), or when it has doubled ten times
+# (``max_tree_depth``): then it has :math:`2^{10}` points, and 1023 steps between them.
 #
-# The next draw is one of the points of this path, in the simplest form of NUTS each
-# with the same chance. Here is why this is right. Height and energy of motion add up to
-# the ball's energy. A push is drawn such that the probability of a place and a push
-# together falls with this energy and depends on nothing else, and rolling keeps the
-# energy: so all points of a path are equally probable. Each of them could have made the
-# same path, so going from one to another is as likely as going back, and proportions
-# that are right stay right. Each new push has another energy, and so the ball can get
-# everywhere, given time.
+# The next draw is one of the points of this path, without its push. Here is why such
+# draws are in proportion to the posterior. Height and energy of motion add up to the
+# ball's energy :math:`E`. The posterior is in proportion to
+# :math:`e^{-\mathrm{height}}`. A push is drawn from a normal distribution, whose
+# density is in proportion to :math:`e^{-\mathrm{energy\ of\ motion}}`. So place and
+# push together have a density in proportion to the product, :math:`e^{-E}`, and without
+# the push the posterior is left.
 #
-# NumPyro prefers the half of the path that was added last, which is valid, too.
-# Leapfrog steps keep the energy only nearly, so the choice is weighted by it
-# (Betancourt, 2017). Where the energy has grown by over 1000, the steps are too
-# inaccurate: the path *diverges* and ends.
+# Rolling keeps :math:`E`, and so this density. It keeps volume, too: a small cloud of
+# places and pushes takes as much room after it as before. Equal density in equal room
+# is equal probability: all points of a path, each a place and a push, are equally
+# probable. The simplest form of NUTS gives each the same chance. The coins make this
+# fair: they make the same path from each of its points with the same chance (Hoffman
+# and Gelman, 2014). So going from one point to another is as likely as going back, and
+# proportions that are right stay right. Each new push has another energy, so the ball
+# can get everywhere: and so proportions become right from any start, given time.
 #
-# The draws form a *chain*, and each of several chains starts somewhere else. In a
-# *warm-up*, whose draws are thrown away, a chain finds the probable region, and NUTS
-# tunes the scale of each unknown and the length of its steps: the nearer
-# target_accept_prob is to 1, the less the energy may grow, and the smaller the steps.
+# The whole method refines this (Betancourt, 2017). Leapfrog steps keep volume exactly,
+# and can be gone back, but they keep :math:`E` only nearly. So points do not have the
+# same chance: it depends on :math:`e^{-E}`, and is higher in the half that was added
+# last, in a way that keeps proportions right, too. Where the whole path turns back,
+# this half stays. But where the half turns back within itself, the path ends without
+# it: from some points of the half the coins would have made a shorter path. The path
+# also ends without it where :math:`E` has grown by over 1000. Then the steps are too
+# inaccurate, and the path *diverges*.
+#
+# The draws form a *chain* (a Markov chain: hence MCMC, Markov chain Monte Carlo), and
+# each of several chains starts somewhere else. In a *warm-up*, whose draws are thrown
+# away, a chain finds the probable region. NUTS learns how widely each unknown varies,
+# and scales pushes and steps by that. It also tunes the length of the steps. At each
+# point of a path it sees how much :math:`E` has grown since the start, and takes
+# :math:`\min(1, e^{-\mathrm{growth}})`. The average of this shall be
+# target_accept_prob, a setting: the nearer to 1, the smaller the steps. (The name comes
+# from samplers that accept the end of a path with this probability.)
+#
+# In the field's words this is *Hamiltonian Monte Carlo*: the height is the *potential
+# energy*, the push the *momentum*, and its energy the *kinetic energy*; the path is a
+# *trajectory*, and the learned scales make a diagonal *mass matrix*. The unknowns are
+# *latent variables*.
 #
 # All randomness of the sampler and of predictions comes from keys: the same key gives
-# the same numbers, on the same machine with the same settings. ``jax.random.split``
-# makes several independent keys from one.
+# the same numbers, on the same machine with the same settings. (A GPU may round
+# otherwise in another run, and then the chains differ.) ``jax.random.split`` makes
+# several independent keys from one.
 def run_inference(
     model,
     rng_key,
@@ -199,15 +225,21 @@ def run_inference(
 ):
     """Sample the posterior of ``model(X, Y, D_H)`` with NUTS; return NumPyro's MCMC.
 
-    Its ``get_samples(group_by_chain=True)`` holds each unknown and f as (C, S, ...), C
+    The model observes Y, and records its output as f. The MCMC's
+    ``get_samples(group_by_chain=True)`` holds each unknown and f as (C, S, ...), C
     chains of S draws. ``jax.random.key(0)`` is an rng_key. A target_accept_prob nearer
     to 1 makes smaller, more accurate steps. Call ``use_device`` first. ValueError as
-    from ``check_data`` and ``check_likelihood``, RuntimeError without a finite density.
+    from ``check_data`` and ``check_likelihood``, RuntimeError without a finite density
+    and gradient.
     """
     X, Y = check_data(X, Y)
     check_likelihood(model, X, Y, D_H)
-    # CompiledNUTS is NumPyro's NUTS, which starts sooner
-    kernel = CompiledNUTS(model, target_accept_prob=target_accept_prob)
+    # CompiledNUTS, further below, is NumPyro's NUTS with a faster start
+    kernel = CompiledNUTS(
+        model,
+        target_accept_prob=target_accept_prob,
+        max_tree_depth=10,  # NumPyro's default
+    )
     chain_method = choose_chain_method(num_chains)
     mcmc = MCMC(
         kernel,
@@ -215,12 +247,11 @@ def run_inference(
         num_samples=num_samples,
         num_chains=num_chains,
         chain_method=chain_method,
-        # NumPyro has no bar where chain_method is a function
+        # where chain_method is a function, NumPyro turns its bar off, with a warning
         progress_bar=progress_bar and isinstance(chain_method, str),
     )
     mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
-    if not np.all(np.isfinite(mcmc.last_state.potential_energy)):
-        raise RuntimeError("chains found no point of finite density: see model and Y")
+    check_last_state(mcmc.last_state)
     return mcmc
 
 
@@ -233,10 +264,10 @@ def run_inference(
 # still have missed a region that no chain found, so more chains from other starts say
 # more.
 #
-# Neighbours in a chain resemble each other. ``n_eff`` is the number of independent
-# draws that would tell the mean as precisely. It is about the mean: the ends of a 90 %
-# interval need more draws. (It may exceed the number of draws, where neighbours lie on
-# opposite sides of the mean.)
+# Neighbours in a chain resemble each other. ``n_eff``, the *effective sample size*, is
+# the number of independent draws that would tell the mean as precisely. It is about the
+# mean: the ends of a 90 % interval need more draws. (It may exceed the number of draws,
+# where neighbours lie on opposite sides of the mean.)
 #
 # Vehtari et al. (2021) ask for an ``r_hat`` of at most 1.01 and an ``n_eff`` of at
 # least 400. They mean four chains or more and stricter forms of both. The package ArviZ
@@ -279,8 +310,9 @@ def print_convergence(mcmc, names=()):
     divergences = int(np.sum(extra["diverging"]))
     print(f"Number of divergences: {divergences}")
     if "num_steps" in extra:
-        percent = 100 * np.mean(extra["num_steps"] == 1023)
-        print(f"Draws whose path had 1023 steps, the cap: {percent:.0f} %")
+        cap = 2**10 - 1  # by run_inference's max_tree_depth
+        percent = 100 * np.mean(extra["num_steps"] == cap)
+        print(f"Draws whose path had {cap} steps, the cap: {percent:.0f} %")
     r_hats, n_effs = worst.T
     print_advice(C, divergences, r_hats, n_effs)
     return {
@@ -332,7 +364,8 @@ def print_advice(num_chains, divergences, r_hats, n_effs):
     if np.any(np.isnan(r_hats) | np.isnan(n_effs)):
         print(
             "Warning: r_hat or n_eff is nan, so draws never vary or are not finite.\n"
-            "Do not use them. Try another --seed (rng_key), then see model and data."
+            "Do not use them, unless such a value is constant by design. Try another\n"
+            "--seed (rng_key), then see model and data."
         )
 
 
@@ -348,15 +381,20 @@ def print_advice(num_chains, divergences, r_hats, n_effs):
 # ``jax.vmap`` turns a function of one thing into a function of many at once, here of
 # all chains. ``jax.lax.map`` goes through the draws of a chain in batches, to save
 # memory. Both split the first axis off every array, here off the keys and a dict of
-# draws. Each draw has a key of its own, so that no two share their noise.
+# draws. Each draw has a key of its own, so that no two share their noise. NumPyro's own
+# ``Predictive`` works with most models, too. It takes draws by chain with
+# ``batch_ndims=2``. Two things differ: it goes through the draws one by one or all at
+# once, and an unknown that the draws lack is drawn from its prior, in silence.
 def predict(model, rng_key, draw, X, D_H):
     """Return f and new observations Y, each (N, ...), at X (N, D_X) from ONE draw.
 
-    ValueError if the draw lacks an unknown of the model: it would be drawn anew.
+    ValueError if the model records no f, or if the draw lacks an unknown of the model:
+    it would be drawn anew.
     """
     unknowns = {name: value for name, value in draw.items() if name != "Y"}
     seeded = handlers.seed(model, rng_key)
-    at_draw = handlers.condition(seeded, unknowns)  # f is not sampled: computed anew
+    # condition fixes only what is sampled: the f of the draw is ignored
+    at_draw = handlers.condition(seeded, unknowns)
     trace = handlers.trace(at_draw).get_trace(jnp.asarray(X, float), None, D_H)
     sampled = [site for site in trace.values() if site["type"] == "sample"]
     anew = [site["name"] for site in sampled if not site["is_observed"]]
@@ -364,6 +402,8 @@ def predict(model, rng_key, draw, X, D_H):
         raise ValueError(
             f"draw must fix all that model samples but Y, not leave {anew}"
         )
+    if "f" not in trace:
+        raise ValueError("model must record its output: deterministic('f', ...)")
     return trace["f"]["value"], trace["Y"]["value"]
 
 
@@ -374,9 +414,10 @@ def for_all_draws(function, rng_key, draws):
     """
     draws = {name: np.asarray(values) for name, values in draws.items()}
     leading = {values.shape[:2] for values in draws.values()}
-    if len(leading) != 1 or len(min(leading)) < 2:
+    have_two_axes = all(len(shape) == 2 for shape in leading)
+    if len(leading) != 1 or not have_two_axes:
         raise ValueError(f"take get_samples(group_by_chain=True): draws are {leading}")
-    C, S = min(leading)
+    C, S = leading.pop()
     keys = jax.random.split(rng_key, (C, S))
 
     def one_draw(key_and_draw):
@@ -394,12 +435,14 @@ def for_all_draws(function, rng_key, draws):
 # The picture
 # -----------
 # At each :math:`x` 90 % of the predicted ``Y`` fall into the wide band, and 90 % of the
-# functions ``f`` run through the narrow one. Both bands hold at one :math:`x` at a
+# functions ``f`` run through the narrow one: an interval of the *posterior predictive
+# distribution*, and a *credible interval* of f. Both bands hold at one :math:`x` at a
 # time: fewer functions stay inside from end to end.
 def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     """Plot data, truth (or None) and predictions (C, S, N_test, 1) over column 1 of X.
 
-    ValueError for predictions of another shape, or X_test not sorted by column 1.
+    ValueError for predictions of another shape, X without a column 1, or X_test not
+    sorted by it.
     """
     X = np.asarray(X)
     X_test = np.asarray(X_test)
@@ -444,7 +487,8 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
 # needs the pieces of the next section.
 def main(argv=()):
     """Sample a Bayesian neural network, check the draws, and plot its predictions."""
-    args = parse_args(argv)  # and JAX starts, on the device that they name
+    args = parse_args(argv)
+    start_jax(args)
     D_H = args.num_hidden
     X, Y, X_test, f_test = get_data(N=args.num_data)
     key_inference, key_prediction = jax.random.split(jax.random.key(args.seed))
@@ -521,9 +565,11 @@ def as_array(name, values, keep_whole_numbers):
     is_bad = np.ma.getmaskarray(masked) | ~np.isfinite(array)
     if is_whole:
         is_bad |= array != masked.data  # int32 overflows in silence
-    rows, *columns = np.nonzero(np.atleast_1d(is_bad))
-    if len(rows) > 0:
-        where = f"column(s) {np.unique(columns)}, from 0, in {len(set(rows))} row(s)"
+    if np.any(is_bad):
+        table = is_bad.reshape(*is_bad.shape[:1], -1)  # (N, columns)
+        columns = np.flatnonzero(np.any(table, axis=0))
+        num_rows = np.sum(np.any(table, axis=-1))
+        where = f"column(s) {columns}, from 0, in {num_rows} row(s)"
         raise ValueError(f"{name} must hold finite {dtype}, none masked: see {where}")
     return array
 
@@ -532,7 +578,8 @@ def print_scale_note(name, values, smallest_sd):
     """Say which columns are far from mean 0 and standard deviation 1."""
     mean = np.mean(values, axis=0, dtype=float)
     sd = np.std(values, axis=0, dtype=float)
-    is_narrow = (np.ptp(values, axis=0) > 0) & (sd < smallest_sd)  # no constant
+    varies = np.any(values != values[0], axis=0)
+    is_narrow = varies & (sd < smallest_sd)
     is_label = np.all(np.isin(values, [0, 1]), axis=0)
     is_off = (np.abs(mean) > 1) | is_narrow | (sd > 3)
     columns = np.flatnonzero(is_off & ~is_label)
@@ -547,18 +594,20 @@ def check_likelihood(model, X, Y, D_H):
     """Check the shape of what ``model`` observes, and print signs of a useless fit.
 
     ValueError with the shapes of a distribution and its data, if some of the data would
-    count more than once; and for a Y that is not observed.
+    count more than once; for data outside of the support of their distribution, where
+    that is known beforehand; and if Y is not observed, or nothing is.
     """
 
     def check(rng_key):
         seeded = handlers.seed(model, rng_key)
         trace = handlers.trace(seeded).get_trace(X, Y, D_H)
         sampled = [site for site in trace.values() if site["type"] == "sample"]
-        for site in sampled:
-            if site["is_observed"]:
-                check_observed(site["name"], site["fn"], site["value"])
-            elif site["name"] == "Y":
-                raise ValueError("model must observe Y: sample('Y', ..., obs=Y)")
+        observed = [site for site in sampled if site["is_observed"]]
+        unknowns = [site["name"] for site in sampled if not site["is_observed"]]
+        if not observed or "Y" in unknowns:
+            raise ValueError("model must observe Y: sample('Y', ..., obs=Y)")
+        for site in observed:
+            check_observed(site["name"], site["fn"], site["value"])
 
     jax.eval_shape(check, jax.random.key(0))  # runs the model, but computes nothing
 
@@ -566,24 +615,49 @@ def check_likelihood(model, X, Y, D_H):
 def check_observed(name, distribution, data):
     """Check the data that a model observes under one name."""
     shape = distribution.shape()
-    if np.broadcast_shapes(shape, np.shape(data)) != np.shape(data):
+    try:
+        fits = np.broadcast_shapes(shape, np.shape(data)) == np.shape(data)
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             f"the distribution of {name} in model must have the shape of the data, "
-            f"{np.shape(data)}, not {shape}: else data count more than once (see plate "
-            "and to_event)"
+            f"{np.shape(data)}, not {shape}: else data may count more than once (see "
+            "plate and to_event)"
         )
+    if not isinstance(data, np.ndarray):
+        return  # what model computes of Y, and its scale, are its own
     try:
-        is_discrete = distribution.support.is_discrete
-    except (AssertionError, AttributeError):
+        support = distribution.support
+        is_discrete = support.is_discrete
+        is_inside = support(data)
+    except (AssertionError, AttributeError, NotImplementedError):
         return  # a distribution of the reader's own may not state its support
-    if is_discrete or not isinstance(data, np.ndarray):
-        return  # labels and counts have no scale; what model computes of Y, its own
+    # bounds that depend on unknowns have no values here
+    if isinstance(is_inside, np.ndarray) and not np.all(is_inside):
+        raise ValueError(
+            f"{name} must be in the support of its distribution, {support}"
+        )
+    if is_discrete:
+        return  # labels and counts have no scale
     print_scale_note(name, data, smallest_sd=1 / 3)
     if data.dtype.kind in "iu" and np.ptp(data) > 1:
         print(
             f"Note: model takes the whole numbers of {name} for measurements.\n"
             "Labels and counts need a discrete distribution."
         )
+
+
+def check_last_state(state):
+    """Check that each chain found a start. NumPyro itself cannot in ``CompiledNUTS``.
+
+    RuntimeError if a density or a gradient is not finite, as such a chain never moves.
+    """
+    for values in [state.potential_energy, *state.z_grad.values()]:
+        if not np.all(np.isfinite(values)):
+            raise RuntimeError(
+                "chains found no point of finite density and gradient: see model and Y"
+            )
 
 
 def choose_chain_method(num_chains):
@@ -623,10 +697,12 @@ def share_chains(num_devices, one_chain):
 
 
 class CompiledNUTS(NUTS):
-    """NUTS with a compiled start: a first run of one chain takes 3.5 to 5 s less.
+    """NUTS with a compiled start: without, a first run takes 1.3 times as long.
 
-    Plain ``NUTS`` gives the same posterior. A ``numpyro.param`` or a module that starts
-    from what the model computes needs it: here that is an UnexpectedTracerError.
+    Plain ``NUTS`` gives the same posterior. With one chain it raises an error where it
+    finds no start of finite density; here ``run_inference`` looks for that after the
+    run. A model with a ``numpyro.param`` or a module that starts from what the model
+    computes needs plain ``NUTS``: here it ends in an UnexpectedTracerError.
     """
 
     def init(self, rng_key, *args, **kwargs):
@@ -640,25 +716,14 @@ def use_device(device, num_chains):
     """Choose "cpu", "gpu" or "tpu" for JAX, before it first computes in this process.
 
     It changes the whole process: ``jax_platforms``; on a CPU ``jax_num_cpu_devices``,
-    one a chain up to 1024; elsewhere ``jax_default_matmul_precision``. Flags of XLA,
-    JAX's compiler, come in front of those in the variable ``XLA_FLAGS`` and stay there.
-    RuntimeError if JAX is on another device.
+    one a chain up to 1024; elsewhere ``jax_default_matmul_precision``; and what
+    ``add_xla_flags`` says. RuntimeError if JAX is on another device.
     """
-    flags = ""
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else None)
     if device == "cpu":
-        # level 1 compiles sooner, loops run as fast; those of 250 kB in one function
-        flags = "--xla_backend_optimization_level=1 --xla_backend_extra_options="
-        flags += "xla_cpu_small_while_loop_byte_threshold=250000"
         with contextlib.suppress(RuntimeError):  # JAX has started: its devices must do
             jax.config.update("jax_num_cpu_devices", min(num_chains, 1024))
-    elif device == "gpu" and jax.__version_info__ >= (0, 11):
-        # loops run on the GPU without asking the host: a step takes half the time
-        flags = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
-    users_flags = os.environ.get("XLA_FLAGS", "")
-    if flags and flags not in users_flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {users_flags}"  # of a flag, the last wins
-
+    add_xla_flags(device)  # for speed alone
     backend = jax.default_backend()  # here JAX starts, and reads the flags
     if backend != device:
         install = 'pip install "jax[cuda13]>=0.7.2,<0.13" or "jax[tpu]>=0.7.2,<0.13"'
@@ -670,6 +735,28 @@ def use_device(device, num_chains):
         # By default an accelerator rounds the factors of a matrix product. On an H200 a
         # log density was off by 5, with "highest" by 0.001 (10 000 data, 50 units).
         jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def add_xla_flags(device):
+    """Put flags of XLA, JAX's compiler, in front of those in ``XLA_FLAGS``.
+
+    They stay there, for all JAX code of this process and of those that it starts. They
+    were chosen for this sampler: other code may run slower with them. Of a flag that is
+    there twice, the user's wins.
+    """
+    flags = ""
+    if device == "cpu":
+        # Level 1 compiles sooner, and loops run as fast. By the second flag, a loop
+        # over at most 250 kB becomes one function. Without both a first run takes 1.2
+        # times as long with JAX 0.12, and 2.7 times with 0.10.
+        flags = "--xla_backend_optimization_level=1 --xla_backend_extra_options="
+        flags += "xla_cpu_small_while_loop_byte_threshold=250000"
+    elif device == "gpu" and jax.__version_info__ >= (0, 11):
+        # loops run on the GPU without asking the host: a step takes half the time
+        flags = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
+    users_flags = os.environ.get("XLA_FLAGS", "")
+    if flags and flags not in users_flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {users_flags}"
 
 
 def print_gpu_note(num_chains, num_data, num_hidden):
@@ -726,13 +813,17 @@ def parse_args(argv):
     )
     add("--device", choices=["cpu", "gpu", "tpu"], default="cpu", help="where to run")
     add("-o", "--output", type=picture, default="bnn_plot.pdf", help="the picture")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def start_jax(args):
+    """Start JAX on the device of the flags, or end with status 2 and say why not."""
     try:
         use_device(args.device, args.num_chains)
     except RuntimeError as error:
-        parser.error(f"argument --device: {error}")
+        print(f"bnn.py: error: argument --device: {error}", file=sys.stderr)
+        sys.exit(2)
     print_gpu_note(args.num_chains, args.num_data, args.num_hidden)
-    return args
 
 
 def whole_number(low, high):
@@ -808,7 +899,8 @@ if __name__ == "__main__":
     # The flags are ours if this file is the command, or comes from stdin: a notebook's
     # kernel and a gallery have flags of their own, and no __file__.
     command = os.path.basename(sys.argv[0])
-    is_command = command in ("-", os.path.basename(globals().get("__file__", "-")))
+    this_file = os.path.basename(globals().get("__file__", "-"))
+    is_command = command in ("-", this_file)
     prompt_follows = sys.flags.inspect or hasattr(sys, "ps1")
     argv = sys.argv[1:] if is_command else ()
     if is_command and not prompt_follows:
@@ -836,15 +928,20 @@ if __name__ == "__main__":
 #
 # **The first table** has a row for each unknown: mean, standard deviation and median of
 # its draws, the ends of the shortest interval that holds 90 % of them, ``n_eff`` and
-# ``r_hat``. Look past the weights, as said above: an ``r_hat`` of 1.00 says nothing
-# there.
+# ``r_hat``. Look past the weights. An ``r_hat`` of 1.00 says nothing there: a chain
+# that has seen only a few of the mirror images can have it.
 #
 # **Its row prec_obs** surprises. A precision of 18 is noise of
 # :math:`18^{-1/2} = 0.24`, but the data were made with 0.05, which is 0.19 on the scale
 # of the standardised ``Y``, a precision of 28. This is mostly the work of the prior. If
-# f were known, the posterior would be a Gamma again, of shape 3 + 100 / 2 and rate 1
-# plus half the sum of squared noise, here 1.87. Its mean is 53 / 2.87 = 18. Without the
-# prior, 3 and 1, it would be 50 / 1.87 = 27: the 1 is not small beside the 1.87.
+# f were known, the posterior would be a Gamma again: a Gamma density of p is in
+# proportion to :math:`p^{\mathrm{shape} - 1} e^{-\mathrm{rate}\ p}`, and so is the
+# likelihood of a datum with noise r, as a function of its precision p:
+# :math:`p^{1/2} e^{-p\ r^2 / 2}`. With the prior and 100 data the shape would be 3 +
+# 100 / 2. The rate would be 1 plus 1.87, which is half the sum of all :math:`r^2`. The
+# mean of this Gamma is 53 / 2.87 = 18. Without the prior's 3 and 1 it would be 50 /
+# 1.87 = 27. (That is not 28, because this noise happens to be a little large.) So the
+# prior's 1 is not small beside the 1.87.
 #
 # **So the wide band is too wide**, within the data. A normal distribution has 90 % of
 # its values within 1.64 standard deviations. The band reaches 1.64 times 0.24, and a
@@ -855,34 +952,46 @@ if __name__ == "__main__":
 # **The second table** is the one to trust. It has f at the training inputs and every
 # unknown that is one number. With an ``r_hat`` of 1.00 and ``n_eff`` far above 400 this
 # run passes, as far as one chain can show: it compares only its own halves. To see more
-# of what it may have missed, run four: ``--num-chains 4``.
+# of what it may have missed, run four: ``--num-chains 4``. The table says nothing of f
+# at other inputs, such as those beyond the data. The code for your own data, below,
+# ends with a line that does.
 #
 # **A divergence** is a path that the sampler could not follow, so draws may be missing
 # there. Here about 1 % of the paths diverge. With smaller steps hardly any do, and f
-# stays the same: in one run each, four chains of 1000 draws had 39, 1 and 0 divergences
-# at a ``--target-accept-prob`` of 0.8, 0.95 and 0.99, while f and prec_obs agreed
+# stays the same: at a ``--target-accept-prob`` of 0.8, 0.95 and 0.99, one run each of
+# four chains of 1000 draws had 39, 1 and 0 divergences, while f and prec_obs agreed
 # within the error of so many draws. That took no more time, as nearly all paths have
 # 1023 steps either way.
 #
-# **The cap of 1023 steps** costs mainly time, if the table passes: shorter paths make
-# draws more alike, so that more are needed. (Most paths end at 1023 steps anyway, as a
-# turn is often noticed only when the path has doubled: in a short run with a cap of
-# 4095, four of five still had 1023.) Where the cap cuts paths, smaller steps make
-# shorter paths, which may not get to the difficult places. That divergences go is weak
-# evidence then. That f stays the same is better.
+# **The cap of 1023 steps** is met by nearly all paths. Paths are long where the
+# posterior is curved, and much narrower in some directions than in others: a step has
+# to fit the narrowest one. The cap costs mainly time, if the table passes: where it
+# cuts a path, the next draw is more like the last one, so that more draws are needed.
+# But most paths that have 1023 steps were not cut. A turn is often noticed only when
+# the path has doubled, so one that turns after 600 steps has 1023, too. In four chains
+# of 1000 draws with a cap of 4095, 77 % of the paths still had 1023 steps. Only 8 % had
+# more: such paths are cut here.
 #
-# **The picture**: within the data the curves hide the narrow band. Beyond the dotted
-# lines it takes up most of the wide one, as not knowing the curve matters more there
-# than the noise. The true curve, dashed, leaves the mean and stays in the bands, but
-# their width comes more and more from the prior.
+# With the smaller steps of 0.95 and 0.99, 24 % and 99 % of the paths had more. There
+# the cap cuts them, so that they do not go as far, perhaps not to the places where
+# paths diverge. So if divergences vanish, that says little by itself. The larger steps
+# of 0.8 do get near those places, if less accurately. That all runs have the same f is
+# the better evidence that no draws are missing.
+#
+# **The picture**: the bands go from the 5 % to the 95 % quantile. Within the data the
+# curves hide the narrow band. Beyond the dotted lines the narrow band soon fills most
+# of the wide one, as not knowing the curve matters more there than the noise. The true
+# curve, dashed, leaves the mean and stays in the bands, but their width comes more and
+# more from the prior.
 #
 # Where to go next
 # ----------------
 # **Your own data**: data frames x (N, D), x_new (M, D) and Y (N, 1). (An array becomes
 # one by ``pandas.DataFrame``.) Inputs and outputs are standardised, and new inputs by
-# the mean and the scale of the old ones. A gap in x or Y becomes NaN, and so does a
-# constant column of x: ``run_inference`` gives the number of the column, where the
-# first of x is 1, as 0 is the ones. A gap in x_new gives predictions of NaN.
+# the mean and the standard deviation of the old ones. A gap in x or Y becomes NaN, and
+# so does a constant column of x: ``run_inference`` raises a ValueError with the number
+# of the column: 0 is the ones, 1 the first of x. A gap in x_new gives an f of NaN
+# there, a Y that means nothing, and nan in the last line.
 #
 # .. code-block:: python
 #
@@ -894,31 +1003,36 @@ if __name__ == "__main__":
 #    D_H = 5
 #    num_chains = 4
 #    bnn.use_device("cpu", num_chains)
-#    key_inference, key_prediction = jax.random.split(jax.random.key(0))
+#    key_inference, key_new, key_grid = jax.random.split(jax.random.key(0), 3)
 #
 #    def numbers(frame):
 #        return frame.to_numpy(float, na_value=np.nan)
 #
+#    # scale and draws, which the next two use, come below
 #    def features(x):
 #        z = (numbers(x[scale["columns"]]) - scale["x_mean"]) / scale["x_sd"]
 #        return np.insert(z, 0, 1.0, axis=1)  # the column of ones
 #
-#    def predict_at(x):
+#    def predict_at(rng_key, x):
 #        X = features(x)
 #
 #        def at_draw(key, draw):
 #            return bnn.predict(bnn.model, key, draw, X, D_H)
 #
-#        f, Y = bnn.for_all_draws(at_draw, key_prediction, draws)
+#        f, Y = bnn.for_all_draws(at_draw, rng_key, draws)
 #        f = scale["Y_mean"] + scale["Y_sd"] * f
 #        Y = scale["Y_mean"] + scale["Y_sd"] * Y
 #        return f, Y
 #
+#    def mean_and_sd(frame):
+#        values = numbers(frame)
+#        sd = np.nanstd(values, axis=0)
+#        sd[np.ptp(values, axis=0) == 0] = np.nan  # else rounding may make it 1e-17
+#        return np.nanmean(values, axis=0), sd
+#
 #    scale = {"columns": list(x.columns)}
-#    scale["x_mean"] = np.nanmean(numbers(x), axis=0)
-#    scale["x_sd"] = np.nanstd(numbers(x), axis=0)
-#    scale["Y_mean"] = np.nanmean(numbers(Y), axis=0)
-#    scale["Y_sd"] = np.nanstd(numbers(Y), axis=0)
+#    scale["x_mean"], scale["x_sd"] = mean_and_sd(x)
+#    scale["Y_mean"], scale["Y_sd"] = mean_and_sd(Y)
 #    X = features(x)
 #    Z = (numbers(Y) - scale["Y_mean"]) / scale["Y_sd"]
 #    mcmc = bnn.run_inference(
@@ -928,8 +1042,8 @@ if __name__ == "__main__":
 #    draws = mcmc.get_samples(group_by_chain=True)
 #    np.savez("draws.npz", **draws)
 #    np.savez("scale.npz", **scale)
-#    f_new, Y_new = predict_at(x_new)  # each (C, S, M, 1), on the scale of Y
-#    print(bnn.worst_r_hat_and_n_eff(f_new))
+#    f_new, Y_new = predict_at(key_new, x_new)  # each (C, S, M, 1), on the scale of Y
+#    print(bnn.worst_r_hat_and_n_eff(f_new))  # at most 1.01, at least 400
 #
 # To predict in another process, keep all before the line ``scale = ...``, and load in
 # place of what follows:
@@ -938,13 +1052,14 @@ if __name__ == "__main__":
 #
 #    draws = dict(np.load("draws.npz"))
 #    scale = dict(np.load("scale.npz"))
-#    f_new, Y_new = predict_at(x_new)
+#    f_new, Y_new = predict_at(key_new, x_new)
 #
-# The prior of ``prec_obs`` overstates noise below 0.58 of the standard deviation of Y,
-# the more the smaller it is: with 100 data, 0.05 of that standard deviation become
-# about 0.15, by the formula above. In a copy of ``model``, given to ``run_inference``
-# and to ``predict``, choose a Gamma(a, b) whose mean a / b is the precision that you
-# expect for the standardised Y: the larger a, the surer.
+# The prior of ``prec_obs`` expects a precision of 3, which is noise of
+# :math:`3^{-1/2}`, or 0.58 of the standard deviation of Y. Smaller noise is overstated,
+# the more the smaller it is: with 100 data, noise of 5 % of that standard deviation is
+# taken for about 15 %, by the formula for the row prec_obs. In a copy of ``model``,
+# given to ``run_inference`` and to ``predict``, choose a Gamma(a, b) whose mean a / b
+# is the precision that you expect for the standardised Y: the larger a, the surer.
 #
 # **Several inputs**: a picture goes over one of them, on a grid. (``plot`` takes column
 # 1 of what it is given, so it gets the column twice.) Hold the others at values that
@@ -957,26 +1072,28 @@ if __name__ == "__main__":
 #    name = x.columns[0]
 #    grid = x.iloc[np.zeros(200, dtype=int)].copy()
 #    grid[name] = np.linspace(x[name].min(), x[name].max(), 200)
-#    f_grid, Y_grid = predict_at(grid)
+#    f_grid, Y_grid = predict_at(key_grid, grid)
 #    bnn.plot(x[[name, name]], Y, grid[[name, name]], None, f_grid, Y_grid)
 #
 # The data have other values in the other columns, so they may lie outside the bands.
 #
 # **Classes**: labels Y (N,) are whole numbers from 0 to K - 1 and stay as they are:
-# ``Y.iloc[:, 0].to_numpy(int)`` takes the place of ``Z``, and the two lines that scale
-# predictions back go. In a copy of ``model`` give ``w3`` K columns, drop ``prec_obs``
-# and ``sigma_obs``, write (N,) for (N, 1) in the check of Y, twice, and end with the
-# following lines. The mean of ``jax.nn.softmax(f)`` over the draws holds the
-# probabilities.
+# ``Y.iloc[:, 0].astype("Int64").to_numpy(int)``, which refuses gaps, takes the place of
+# ``Z``, and the two lines that scale predictions back are deleted. In a copy of
+# ``model`` give ``w3`` K columns, drop ``prec_obs`` and ``sigma_obs``, write (N,) for
+# (N, 1) in the check of Y, twice, and end with the following lines. The mean of
+# ``jax.nn.softmax(f)`` over the draws holds the probabilities.
 #
 # .. code-block:: python
 #
 #    with numpyro.plate("data", N):
 #        numpyro.sample("Y", dist.Categorical(logits=f), obs=Y)
 #
-# For two classes, labels 0 and 1, ``numbers(Y)`` takes the place of ``Z``. Keep ``w3``
-# and the check, drop ``prec_obs`` and ``sigma_obs``, and end with these. The
-# probability of 1 is the mean of ``jax.nn.sigmoid(f)``.
+# For two classes, labels 0 and 1, ``numbers(Y)`` takes the place of ``Z``, and the two
+# lines that scale predictions back are deleted here, too. Keep ``w3`` and the check,
+# drop ``prec_obs`` and ``sigma_obs``, and end with these. The probability of 1 is the
+# mean of ``jax.nn.sigmoid(f)``, and ``plot`` takes ``jax.nn.sigmoid(f_grid)`` in place
+# of f_grid.
 #
 # .. code-block:: python
 #
@@ -988,10 +1105,11 @@ if __name__ == "__main__":
 # not have it. With the wrong choice each datum would count N times: ``run_inference``
 # refuses.
 #
-# **Counts** Y (N, 1), not standardised either: as for two classes, with
-# ``dist.Poisson(m * jnp.exp(f)).to_event(1)``, where m is the mean count; the rate is
-# the mean of ``m * jnp.exp(f)``. (Without it the median rate of the prior would be 1,
-# as f has no bias of its own.)
+# **Counts** Y (N, 1) are not standardised either: all as for two classes, but with
+# ``dist.Poisson(m * jnp.exp(f)).to_event(1)``, where m is the mean count,
+# ``scale["Y_mean"]``; the rate is the mean of ``m * jnp.exp(f)``, and ``plot`` takes
+# it, too. (Without m the median rate of the prior would be 1, as the prior of f is
+# symmetric about 0.)
 #
 # **Other unknowns**, such as a noise that depends on x: a copy of ``predict`` can
 # return more of ``trace``. Record the noise by ``deterministic``, and judge it by
@@ -1000,16 +1118,17 @@ if __name__ == "__main__":
 # **Other networks**: compute one more layer, with a matrix like ``w2`` of another name.
 # ``D_H`` may be a pair of widths that ``model`` unpacks. With many units divide ``w2``
 # and ``w3`` by the root of their number of rows, after ``sample`` (Neal). With many
-# inputs do the same with ``w1``: at 20 of them two thirds of the first units are beyond
-# 0.95 or -0.95 before there are data, so they act like switches.
+# inputs do the same with the rows of ``w1`` but the first, the bias: at 20 inputs two
+# thirds of the first units are beyond 0.95 or -0.95 before there are data, so they act
+# like switches.
 #
 # **Many fits in one process**, as in cross-validation: each compiles anew, and after
 # some hundreds the process meets a limit of Linux (on memory maps). Call
 # ``jax.clear_caches()`` between them.
 #
 # **Is it the right model?** Convergence does not tell. Data that lie on two branches
-# pass every check of convergence, and the curves run between the branches. Look at the
-# picture.
+# can pass every check of convergence, and the curves run between the branches. Look at
+# the picture. With several inputs, compare Y with predictions at the training inputs.
 #
 # References
 # ----------

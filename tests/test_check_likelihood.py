@@ -74,6 +74,7 @@ WRONG = {
     "counts without a column": (model_of(rows(counts)), COUNTS[:, 0], (9, 1)),
     "one output for two": (model_of(rows(normal), 2), Y_GOOD, (9, 2)),
     "without a plate": (model_of(normal, plate=None), Y_GOOD[:, 0], (9, 1)),
+    "outputs that never fit": (model_of(rows(normal), 3), np.ones((9, 2)), (9, 3)),
 }
 
 
@@ -219,3 +220,22 @@ def test_a_Y_that_is_not_observed_is_told():
 
     with pytest.raises(ValueError, match="model must observe Y"):
         run_few(model)
+
+
+def unobserved_under_another_name(X, Y, D_H):
+    numpyro.sample("output", dist.Normal(np.zeros((9, 1)), 1.0))
+
+
+def prior_alone(X, Y, D_H):
+    numpyro.sample("w", dist.Normal(0.0, 1.0))
+
+
+@pytest.mark.parametrize("model", [unobserved_under_another_name, prior_alone])
+def test_a_model_that_observes_nothing_is_told(model):
+    with pytest.raises(ValueError, match="model must observe Y"):
+        run_few(model)
+
+
+def test_booleans_as_measurements_are_taken(capsys):
+    bnn.check_likelihood(bnn.model, X_GOOD, RARE > 0, 2)
+    assert capsys.readouterr().out == ""

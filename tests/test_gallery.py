@@ -70,8 +70,8 @@ the No-U-Turn Sampler ... 14.7 million, mirror images ... All of it ... Behind i
 Command line ... Total running time of the script ... The first table has a row for each
 unknown ... 0.19 on the scale of the standardised Y ... about 96 % of new data ... The
 second table is the one to trust ... it compares only its own halves ... The cap of 1023
-steps costs mainly time ... Your own data ... Several inputs ... Classes ... Counts ...
-Other unknowns ... Other networks ... Many fits in one process ... Call
+steps is met by nearly all paths ... Your own data ... Several inputs ... Classes ...
+Counts ... Other unknowns ... Other networks ... Many fits in one process ... Call
 jax.clear_caches() between them ... Is it the right model? ... Convergence does not tell
 ... Neal (1996) ... Hoffman and Gelman (2014) ... Betancourt (2017) ... Vehtari et al.
 (2021) ... Izmailov et al. (2021)

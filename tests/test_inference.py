@@ -98,29 +98,48 @@ def test_a_model_without_a_finite_density_is_an_error(num_chains, log_factor):
         run_few(model, num_chains=num_chains)
 
 
-@pytest.mark.parametrize("energy", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("num_chains", [1, 2])
-def test_one_chain_without_a_finite_density_is_an_error(energy, num_chains):
-    with mock.patch.object(bnn, "MCMC") as ended:
-        last_state = ended.return_value.last_state
-        energies = np.array([energy, 0.0])
-        last_state.potential_energy = energies[:num_chains]
-        with pytest.raises(RuntimeError, match="no point of finite density"):
-            run_few(num_chains=num_chains)
+def test_a_model_without_a_finite_gradient_is_an_error():
+    def model(X, Y, D_H):
+        w = numpyro.sample("w", dist.Normal(np.zeros(2), 1.0))
+        numpyro.factor("norm", -jnp.sqrt(jnp.sum((0.0 * w) ** 2)))
+
+    with pytest.raises(RuntimeError, match="no point of finite density and gradient"):
+        run_few(model)
 
 
-def test_a_finite_density_is_no_error():
-    with mock.patch.object(bnn, "MCMC") as ended:
-        last_state = ended.return_value.last_state
-        last_state.potential_energy = np.array([0.0, -1e9])
-        assert run_few(num_chains=2) is ended.return_value
+@pytest.fixture
+def ended(monkeypatch):
+    """Return a function that runs two chains which end with these energies, slopes."""
+
+    def run(energies, slopes):
+        mcmc = mock.Mock()
+        mcmc.last_state.potential_energy = np.array(energies)
+        mcmc.last_state.z_grad = {"w": np.zeros(2), "b": np.array(slopes)}
+        monkeypatch.setattr(bnn, "MCMC", lambda kernel, **settings: mcmc)
+        assert run_few(num_chains=2) is mcmc
+
+    return run
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_one_chain_without_a_finite_density_or_gradient_is_an_error(ended, wrong):
+    told = "no point of finite density and gradient"
+    for chains in [[wrong, 0.0], [0.0, wrong]]:
+        with pytest.raises(RuntimeError, match=told):
+            ended(chains, [1.0, 2.0])
+        with pytest.raises(RuntimeError, match=told):
+            ended([1.0, 2.0], chains)
+
+
+def test_a_finite_density_and_gradient_are_no_error(ended):
+    ended([0.0, -1e9], [1e9, 0.0])
 
 
 # Starts and numbers of draws
 @pytest.fixture
 def tiny_steps(monkeypatch):
     """Paths so short that all draws are where their chain started."""
-    tiny = {"step_size": 1e-7, "adapt_step_size": False, "max_tree_depth": 1}
+    tiny = {"step_size": 1e-7, "adapt_step_size": False}
     kernel = functools.partial(bnn.CompiledNUTS, **tiny)
     monkeypatch.setattr(bnn, "CompiledNUTS", kernel)
 
@@ -160,6 +179,12 @@ def test_as_many_draws_are_made_as_asked_for(num_chains, num_warmup, num_samples
     assert steps.shape == (num_chains, num_samples)
     # NumPyro's count of all draws of a chain
     assert np.all(mcmc.last_state.i == num_warmup + num_samples)
+
+
+def test_sizes_by_position_are_warm_up_draws_and_chains():
+    mcmc = bnn.run_inference(line, jax.random.key(0), X_GOOD, Y_GOOD, 2, 3, 5, 2)
+    assert mcmc.get_samples(group_by_chain=True)["f"].shape == (2, 5, 9, 1)
+    assert np.all(mcmc.last_state.i == 3 + 5)
 
 
 def test_a_higher_target_accept_prob_makes_smaller_steps():

@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 import textwrap
+from unittest import mock
 
 import jax
 import matplotlib.pyplot as plt
@@ -17,6 +18,7 @@ from helpers import (
     SCRIPT,
     X_GOOD,
     assert_log_density,
+    edges,
     forward,
     predict_all,
     run_few,
@@ -65,6 +67,7 @@ def test_own_data_are_fit_and_come_back_on_their_own_scale(
     assert 1 - residuals.var() / Y.var() > 0.9  # R^2; the noise leaves 0.98
     noise = names["Y_new"] - f
     assert 300 < noise.std() < 2000  # on the scale of Y, where it was made with 500
+    assert abs(noise.mean()) < 5 * noise.std() / noise.size**0.5  # standard errors
 
 
 class PriorAsPosterior:
@@ -102,10 +105,13 @@ def run_page(in_an_empty_folder, monkeypatch):
 
     monkeypatch.setattr(bnn, "run_inference", PriorAsPosterior)
     monkeypatch.setattr(bnn, "for_all_draws", with_its_key_kept)
+    use_device = mock.Mock()
+    monkeypatch.setattr(bnn, "use_device", use_device)
 
     def run(x, x_new, Y):
         names = {"x": x, "x_new": x_new, "Y": Y, "keys": keys}
         exec(OWN_DATA, names)
+        use_device.assert_called_with("cpu", len(names["f_new"]))  # a device a chain
         return names
 
     return run
@@ -170,7 +176,10 @@ def test_a_frame_of_numbers_booleans_and_whole_numbers_is_predicted_at_its_input
     x_new = choose(x)
     Y = outputs()
     names = run_page(x, x_new, Y)
-    assert "standardise" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "standardise" not in out
+    assert "What has to converge" in out
+    assert out.endswith(f"{bnn.worst_r_hat_and_n_eff(names['f_new'])}\n")
     mcmc = names["mcmc"]
     np.testing.assert_allclose(mcmc.X, standardised(x, x), rtol=1e-5, atol=1e-6)
     assert abs(mcmc.Y.mean()) < 1e-6
@@ -226,6 +235,14 @@ def test_missing_whole_numbers_are_told_by_their_column(run_page, columns):
         run_page(x, x, outputs(4))
 
 
+# the mean of equal numbers is not always that number, in 64 bits
+@pytest.mark.parametrize("constant", [0.1, 0.3, 0.7, 1.1, 99.9])
+def test_a_constant_column_is_told_by_its_number(run_page, constant):
+    x = mixed_frame(100).assign(temperature=constant)
+    with pytest.raises(ValueError, match=r"X must .*\[1\], from 0, in 100 row"):
+        run_page(x, x, outputs(100))
+
+
 def test_missing_whole_numbers_in_Y_are_told(run_page):
     with pytest.raises(ValueError, match=r"Y must .*\[0\], from 0, in 2 row"):
         run_page(mixed_frame(4), mixed_frame(4), two_missing(["Y"]))
@@ -254,6 +271,12 @@ def test_the_picture_over_one_of_several_inputs(run_page, name):
     mean = by_label["mean prediction"]
     np.testing.assert_array_equal(mean.get_xdata(), grid[name])
     np.testing.assert_allclose(mean.get_ydata(), f[..., 0].mean(axis=0), rtol=1e-3)
+    of_new, of_grid = [jax.random.key_data(key) for key in names["keys"]]
+    assert not np.array_equal(of_new, of_grid)
+    for band, values in zip(ax.collections, ["Y_grid", "f_grid"], strict=True):
+        expected = np.quantile(names[values], [0.05, 0.95], axis=(0, 1, 3))
+        found = edges(band, grid[name])
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 # Other likelihoods
@@ -310,10 +333,22 @@ LIKELIHOODS = {
 }
 
 
+PAGE = " ".join(SCRIPT.read_text().replace("\n#", " ").split())
+
+
 def test_the_page_names_the_distribution_of_counts():
-    on_one_line = " ".join(SCRIPT.read_text().replace("\n#", " ").split())
-    assert f"as for two classes, with ``{POISSON}``" in on_one_line
+    assert f"as for two classes, but with ``{POISSON}``" in PAGE
     assert BERNOULLI in TWO_CLASSES
+
+
+def test_labels_of_classes_come_from_a_frame_but_not_from_one_with_gaps():
+    labels = re.search(r"``(Y\.iloc[^`]+)``", PAGE)[1]
+    whole = pd.DataFrame({"kind": [0.0, 2.0, 1.0]})
+    assert eval(labels, {"Y": whole}).tolist() == [0, 2, 1]
+    for wrong in [np.nan, 1.7]:
+        Y = pd.DataFrame({"kind": [0.0, wrong, 1.0]})
+        with pytest.raises((TypeError, ValueError)):
+            eval(labels, {"Y": Y})
 
 
 @pytest.mark.parametrize(
@@ -362,11 +397,21 @@ def test_a_column_of_labels_is_told():
         run_few(classes, Y=LABELS[:, None])
 
 
-WRONG_LABELS = [(classes, LABELS + 1), (two_classes, 2 * RARE - 1)]
+WRONG_LABELS = {
+    "classes from 1": (classes, LABELS + 1),
+    "classes from -1": (classes, LABELS - 1),
+    "two classes, -1 and 1": (two_classes, 2 * RARE - 1),
+    "two classes, 1 and 2": (two_classes, RARE + 1),
+    "two classes, 0 and 0.5": (two_classes, RARE / 2),
+    "negative counts": (counts, COUNTS - 1),
+    "counts with a fraction": (counts, COUNTS + 0.5),
+}
 
 
-@pytest.mark.filterwarnings("ignore:Out-of-support")
-@pytest.mark.parametrize("model, Y", WRONG_LABELS)
-def test_other_labels_are_an_error(model, Y):
-    with pytest.raises(RuntimeError, match="no point of finite density: see.* Y"):
+@pytest.mark.parametrize("model, Y", WRONG_LABELS.values(), ids=WRONG_LABELS)
+def test_labels_and_counts_that_cannot_be_are_told_before_sampling(
+    model, Y, monkeypatch
+):
+    monkeypatch.delattr(bnn, "MCMC")
+    with pytest.raises(ValueError, match="Y must be in the support"):
         run_few(model, Y=Y)

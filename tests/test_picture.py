@@ -1,10 +1,11 @@
 """Does the picture show what it says, in any style, and refuse what it cannot draw?"""
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import INPUT, X_GOOD, Y_GOOD, edges
+from helpers import INPUT, RARE, X_GOOD, Y_GOOD, edges
 from matplotlib.colors import to_rgb
 
 import bnn
@@ -61,6 +62,14 @@ def test_data_frames_are_drawn():
     X = pd.DataFrame(X_GOOD)
     Y = pd.DataFrame(Y_GOOD)
     axes_of(X, Y, X, Y, CURVES, CURVES)
+
+
+def test_probabilities_computed_by_jax_are_drawn():
+    probabilities = jax.nn.sigmoid(CURVES)
+    ax = axes_of(X_GOOD, RARE, X_GOOD, None, probabilities, probabilities)
+    by_label = {line.get_label(): line.get_ydata() for line in ax.lines}
+    mean = np.mean(probabilities, axis=(0, 1, 3))
+    np.testing.assert_allclose(by_label["mean prediction"], mean, rtol=1e-6)
 
 
 def assert_is_told(told, *arguments):
@@ -156,7 +165,7 @@ def test_no_truth_is_no_curve():
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_all_lines_are_visible_under_the_readers_style(style):
+def test_all_lines_and_bands_are_visible_under_the_readers_style(style):
     with plt.style.context(style):
         ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES)
     paper = to_rgb(ax.get_facecolor())
@@ -166,6 +175,9 @@ def test_all_lines_are_visible_under_the_readers_style(style):
         assert line.get_linewidth() > 0
         if line.get_marker() != "None":
             assert line.get_markeredgewidth() > 0
+    for band in ax.collections:
+        red, green, blue, opacity = band.get_facecolor()[0]
+        assert 0.1 < opacity < 0.5
 
 
 def size_of_crosses(N):

@@ -64,7 +64,14 @@ def test_all_chains_are_predicted_and_no_two_draws_chains_or_inputs_share_their_
         assert abs(np.mean(products)) < 5 / products.size**0.5
 
 
-@pytest.mark.parametrize("kind", [pd.DataFrame, np.ndarray.tolist])
+def booleans_beside_numbers(X):
+    """A frame of two types, which is an array of objects."""
+    return pd.DataFrame({"ones": X[:, 0] == 1, "x": X[:, 1]})
+
+
+@pytest.mark.parametrize(
+    "kind", [pd.DataFrame, np.ndarray.tolist, booleans_beside_numbers]
+)
 def test_other_kinds_of_inputs_are_predicted_alike(kind):
     draws = two_chains().get_samples(group_by_chain=True)
     ours = predict_all(draws, X_GOOD, D_H=2)
@@ -121,7 +128,7 @@ def deeper(X, Y, D_H):
     N, D_X = X.shape
     outer = numpyro.sample("outer", dist.Normal(np.zeros((D_X, D_H)), 1.0))
     inner = numpyro.sample("inner", dist.Normal(np.zeros((D_H, 1)), 1.0))
-    bias = numpyro.sample("bias", dist.Normal(0.0, 1.0))
+    bias = numpyro.sample("B", dist.Normal(0.0, 1.0))
     sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
     z = jnp.tanh(bnn.linear(outer, X.T))
     f = numpyro.deterministic("f", bias + bnn.linear(inner, z).T)
@@ -134,7 +141,7 @@ def test_sites_of_other_names_are_fixed_at_the_draw():
     point = {
         "outer": rng.standard_normal((2, 3)),
         "inner": rng.standard_normal((3, 1)),
-        "bias": 0.5,
+        "B": 0.5,
         "sigma": 1e-3,
     }
     draws = repeated(point, 2, 30)
@@ -147,12 +154,12 @@ def test_sites_of_other_names_are_fixed_at_the_draw():
     assert len(np.unique(Y - f)) > 100
 
 
-@pytest.mark.parametrize("unknown", ["outer", "inner", "bias", "sigma"])
+@pytest.mark.parametrize("unknown", ["outer", "inner", "B", "sigma"])
 def test_unknowns_of_other_names_that_are_missing_are_told(unknown):
     draw = {
         "outer": np.ones((2, 3)),
         "inner": np.ones((3, 1)),
-        "bias": 0.5,
+        "B": 0.5,
         "sigma": 1.0,
     }
     del draw[unknown]
@@ -216,3 +223,24 @@ def test_each_result_lines_up_with_its_draw(S):
     np.testing.assert_array_equal(found, number)
     assert isinstance(found, np.ndarray)
     assert len(np.unique(keys.reshape(2 * S, -1), axis=0)) == 2 * S
+
+
+def test_the_results_are_those_of_the_key():
+    def of_key(key, draw):
+        return jax.random.uniform(key)
+
+    draws = {"number": np.ones((2, 30))}
+
+    def results(seed):
+        return bnn.for_all_draws(of_key, jax.random.key(seed), draws)
+
+    np.testing.assert_array_equal(results(0), results(0))
+    assert not np.any(results(0) == results(1))
+
+
+def test_a_model_that_does_not_record_f_is_told():
+    def model(X, Y, D_H):
+        numpyro.sample("Y", dist.Normal(np.zeros((9, 1)), 1.0), obs=Y)
+
+    with pytest.raises(ValueError, match="model must record its output"):
+        bnn.predict(model, jax.random.key(0), {}, X_GOOD, 2)

@@ -4,6 +4,7 @@ import jax
 
 import bnn
 
-bnn.parse_args(["--num-chains", "4"])
+args = bnn.parse_args(["--num-chains", "4"])
+bnn.start_jax(args)
 jax.numpy.ones(3)
 print(jax.device_count())
