@@ -59,7 +59,7 @@ def main():
 
     head, *texts = (HERE / "texts.md").read_text().split("\n### ")
     texts = dict(zip(PARTS, texts, strict=True))
-    text = head.replace("{flags}", " ".join(sys.argv[1:]))
+    text = head
     for python in args.python:
         text += section(python, args.only, plan, texts, at_once)
     text += (HERE / "gpu_by_hand.md").read_text()
