@@ -49,6 +49,7 @@ BAD = {
     "rows of two lengths": ([[1, 2], [1]], Y_GOOD, "X must hold finite numbers"),
     "X without a second axis": (X_GOOD[:, 1], Y_GOOD, r"X must be \(N, D_X\).* \(9,\)"),
     "no data": (X_GOOD[:0], Y_GOOD[:0], r"X must be \(N, D_X\).* \(0, 2\)"),
+    "no columns": (X_GOOD[:, :0], Y_GOOD, r"X must be \(N, D_X\).* \(9, 0\)"),
     "one number as Y": (X_GOOD, 1.0, r"not \(9, 2\) and \(\)"),
     "fewer Y than X": (X_GOOD, Y_GOOD[:8], r"not \(9, 2\) and \(8, 1\)"),
     "a mask in Y": (X_GOOD, MASKED, "Y must hold.*masked"),

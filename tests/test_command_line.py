@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import re
+import time
 import tomllib
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -55,6 +57,46 @@ def test_the_seed_decides_all(run_script, tmp_path, capsys):
         assert process == again
         assert other != again
     assert len(tables[0]) == 46
+
+
+@pytest.fixture
+def run_of(monkeypatch, capsys, tmp_path):
+    """Return a function that gives the output of main, with run_inference replaced."""
+
+    def run(run_inference):
+        monkeypatch.setattr(bnn, "run_inference", run_inference)
+        bnn.main([*SMOKE, "-o", str(tmp_path / "a.png")])
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_first_table_is_of_all_chains_and_the_time_is_that_of_the_clock(run_of):
+    ours = bnn.run_inference
+    kept = []
+
+    def run_and_keep(*data, **settings):
+        mcmc = ours(*data, **settings)
+        kept.append(mcmc)
+        return mcmc
+
+    def sleep(*data, **settings):
+        time.sleep(0.5)
+        return kept[0]
+
+    table = rows(run_of(run_and_keep))
+    prec_obs = kept[0].get_samples()["prec_obs"]  # (20,)
+    name, mean, sd, *_ = table[-46]
+    assert (name, mean) == ("prec_obs", f"{np.mean(prec_obs):.2f}")
+    assert sd == f"{np.std(prec_obs, ddof=1):.2f}"
+    elapsed = re.search(r"elapsed time: (\S+) s", run_of(sleep))[1]
+    assert float(elapsed) >= 0.5
+
+
+def test_a_run_leaves_the_filters_of_warnings_as_they_were(run_of):
+    before = list(warnings.filters)
+    run_of(bnn.run_inference)
+    assert list(warnings.filters) == before
 
 
 def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_script):
@@ -215,8 +257,7 @@ def test_the_figure_stays_open_with_labels_and_a_legend(ax):
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels[:2] == ["90 percent of Y", "90 percent of f"]
     assert len(labels) == 7
-    assert ax.get_xlabel()
-    assert ax.get_ylabel()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "Y")
     assert ax.get_title()
 
 
@@ -268,6 +309,16 @@ def test_requirements_in_the_script_are_those_of_requirements_txt_and_readme():
     assert metadata["dependencies"] == listed
     oldest = metadata["requires-python"].removeprefix(">=")
     assert f"With Python {oldest} or newer" in README
+
+
+def test_a_picture_of_pixels_is_large_enough_to_read(tmp_path):
+    X, Y, X_test, f_test = bnn.get_data(N_test=3)
+    curves = np.zeros((1, 20, 3, 1))
+    fig = bnn.plot(X, Y, X_test, f_test, curves, curves)
+    bnn.save(fig, tmp_path / "a.png")
+    height, width, _ = plt.imread(tmp_path / "a.png").shape
+    assert width > 1000
+    assert height > 600
 
 
 def test_a_name_with_dots_is_taken_and_flags_alone_make_no_file(tmp_path):

@@ -317,13 +317,13 @@ def test_4_draws_are_enough(judged):
     assert N_EFF in out
 
 
-# each flag of the notes, and the argument beside it
+# what each note advises, as a flag and as an argument
 ADVICE = {
-    "--target-accept-prob 0.99": "target_accept_prob=0.99",
-    "--num-chains 4": "num_chains=4",
-    "--num-warmup": "num_warmup",
-    "--num-samples": "num_samples",
-    "--seed": "rng_key",
+    DIVERGED: {"--target-accept-prob 0.99": "target_accept_prob=0.99"},
+    ONE_CHAIN: {"--num-chains 4": "num_chains=4"},
+    R_HAT: {"--num-warmup": "num_warmup", "--num-samples": "num_samples"},
+    N_EFF: {"--num-samples": "num_samples"},
+    NAN: {"--seed": "rng_key"},
 }
 
 
@@ -333,16 +333,18 @@ def test_the_advice_works_at_the_command_line_and_in_a_readers_own_code(judged):
     out, _ = judged(draws, diverging=50)
     first_chain = {name: values[:1] for name, values in draws.items()}
     of_one_chain, _ = judged(first_chain)
-    told = out + of_one_chain
+    told = re.split("^(?=Note|Warning)", out + of_one_chain, flags=re.M)
     arguments = inspect.signature(bnn.run_inference).parameters
     flags = vars(bnn.parse_args([]))
-    named = set(re.findall(r"--[\w-]+", told))
-    assert named == {flag.split()[0] for flag in ADVICE}
-    for flag, argument in ADVICE.items():
-        assert flag in told
-        assert re.search(rf"\(([\w, ]+, )?{argument}[,)]", told)
-        bnn.parse_args([*flag.split(), "4"][:2])
-        assert argument.split("=")[0] in arguments
+    for beginning, advice in ADVICE.items():
+        note, *_ = [text for text in told if text.startswith(beginning)]
+        named = re.findall(r"--[\w-]+", note)
+        assert named == [flag.split()[0] for flag in advice]
+        for flag, argument in advice.items():
+            assert flag in note
+            assert re.search(rf"\(([\w, ]+, )?{argument}[,)]", note)
+            bnn.parse_args([*flag.split(), "4"][:2])
+            assert argument.split("=")[0] in arguments
     for name in ["num_chains", "num_warmup", "num_samples", "target_accept_prob"]:
         assert arguments[name].default == flags[name]
 
@@ -350,3 +352,18 @@ def test_the_advice_works_at_the_command_line_and_in_a_readers_own_code(judged):
 def test_the_memory_it_needs_is_less_than_4_times_that_of_f(run_program):
     result = run_program("memory_of_convergence", 2000, 10_000)
     assert float(stdout_of(result)) < 4
+
+
+def test_the_blocks_are_as_small_for_many_chains(monkeypatch):
+    sizes = []
+
+    def size_kept(block):
+        sizes.append(block.size)
+        return np.ones(block.shape[2:])
+
+    monkeypatch.setattr(bnn.diagnostics, "split_gelman_rubin", size_kept)
+    monkeypatch.setattr(bnn.diagnostics, "effective_sample_size", size_kept)
+    f = np.ones((50, 100, 1000, 1), np.float32)
+    assert bnn.worst_r_hat_and_n_eff(f) == (1, 1)
+    assert sum(sizes) == 2 * f.size
+    assert max(sizes) < 1.1e6  # a million, and one column more

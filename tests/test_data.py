@@ -56,3 +56,10 @@ def test_data_follow_the_recipe_and_leave_numpys_global_random_state_alone(setti
         assert ours.shape == np.shape(theirs)
         # float32 keeps 24 bits; the numbers are of order 1
         np.testing.assert_allclose(ours, theirs, rtol=2**-23, atol=2**-23)
+
+
+def test_what_a_caller_does_to_the_data_is_not_there_in_the_next():
+    for array in bnn.get_data():
+        array[:] = 9
+    for array in bnn.get_data():
+        assert np.all(np.abs(array) < 9)

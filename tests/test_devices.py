@@ -217,7 +217,8 @@ def test_the_note_is_about_the_sizes_that_the_flags_give(capsys):
         mock.patch.object(bnn, "use_device"),
         mock.patch.object(bnn, "print_gpu_note", lambda *given: sizes.append(given)),
     ):
-        bnn.parse_args("--num-chains 4 --num-data 30 --num-hidden 6".split())
+        flags = "--num-chains 4 --num-data 30 --num-hidden 6".split()
+        bnn.start_jax(bnn.parse_args(flags))
     assert sizes == [(4, 30, 6)]
 
 
@@ -279,6 +280,12 @@ def test_flags_for_xla_stay_in_front_of_the_users(use, device, own, starts):
         flags, _ = use(device, users_flags, starts=starts)
         users = names_of(users_flags or "")
         assert names_of(flags) == own + users  # of a flag, the last wins
+
+
+def test_llvm_is_not_told_to_optimise_nothing_as_loops_are_slow_then(use):
+    flags, _ = use("cpu")
+    level = re.search(r"optimization_level=(\d)", flags)[1]
+    assert 1 <= int(level) < 3  # 3 is XLA's default
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])

@@ -141,3 +141,11 @@ def test_observations_have_the_noise_of_their_precision(precision):
     # 5 standard errors of the variance of 10 000 normals
     error = 5 * (2 / noise.size) ** 0.5
     assert noise.var() * precision == pytest.approx(1, abs=error)
+
+
+@pytest.mark.parametrize("N, D_H, is_sum", [(100, 5, True), (1000, 20, False)])
+def test_small_layers_are_sums_as_these_are_faster_and_large_ones_products(
+    N, D_H, is_sum
+):
+    program = jax.make_jaxpr(bnn.linear)(np.ones((D_H, D_H)), np.ones((D_H, N)))
+    assert ("dot_general" not in str(program)) == is_sum

@@ -73,6 +73,12 @@ def test_help_names_each_flag_with_its_default(help_text):
         assert own.endswith(f"(default: {default})"), own
 
 
+def test_help_says_which_target_makes_smaller_steps_as_the_docstring_does(help_text):
+    docstring = " ".join(bnn.run_inference.__doc__.split())
+    assert "target_accept_prob nearer to 1 makes smaller" in docstring
+    assert "nearer to 1: smaller steps" in help_text
+
+
 def test_its_prose_is_at_most_110_columns_wide():
     lines = without_blocks(README).splitlines()
     prose = [line for line in lines if not line.startswith(("|", "<", "!["))]
