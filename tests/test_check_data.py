@@ -45,6 +45,12 @@ BAD = {
     "NaN in X": (NOT_A_NUMBER, Y_GOOD, "X must hold finite"),
     "infinity in Y": (X_GOOD, INFINITE, "Y must hold finite"),
     "words": (X_GOOD, [["a"]] * 9, "Y must hold finite numbers: could not convert"),
+    "pandas' missing values": ([[1, pd.NA]] * 9, Y_GOOD, "X must hold finite numbers"),
+    "gaps in labels": (
+        X_GOOD,
+        [0.0, np.nan] + 6 * [1.0] + [np.nan],
+        r"Y.*\[0\].* 2 row",
+    ),
     "None": ([[1, None]] * 9, Y_GOOD, "X must hold finite"),
     "rows of two lengths": ([[1, 2], [1]], Y_GOOD, "X must hold finite numbers"),
     "X without a second axis": (X_GOOD[:, 1], Y_GOOD, r"X must be \(N, D_X\).* \(9,\)"),

@@ -113,6 +113,12 @@ class WithoutSupport(dist.Distribution):
         return -0.5 * (value - self.loc) ** 2
 
 
+class DependentSupport(WithoutSupport):
+    """One whose support depends on what it is made of."""
+
+    support = dist.constraints.dependent
+
+
 def without_Y(X, Y, D_H):
     numpyro.sample("w", dist.Normal(0.0, 1.0))
     numpyro.factor("Y as a factor", -jnp.sum(Y**2))
@@ -135,6 +141,7 @@ RIGHT = {
     "0 and 1 as measurements": (bnn.model, RARE),
     "without Y": (without_Y, Y_GOOD),
     "without support": (model_of(WithoutSupport, plate=None), Y_GOOD),
+    "dependent support": (model_of(DependentSupport, plate=None), Y_GOOD),
     "without support, rows": (model_of(rows(WithoutSupport)), Y_GOOD),
 }
 

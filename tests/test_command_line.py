@@ -63,9 +63,9 @@ def test_the_seed_decides_all(run_script, tmp_path, capsys):
 def run_of(monkeypatch, capsys, tmp_path):
     """Return a function that gives the output of main, with run_inference replaced."""
 
-    def run(run_inference):
+    def run(run_inference, *flags):
         monkeypatch.setattr(bnn, "run_inference", run_inference)
-        bnn.main([*SMOKE, "-o", str(tmp_path / "a.png")])
+        bnn.main([*SMOKE, *flags, "-o", str(tmp_path / "a.png")])
         return capsys.readouterr().out
 
     return run
@@ -91,6 +91,11 @@ def test_the_first_table_is_of_all_chains_and_the_time_is_that_of_the_clock(run_
     assert sd == f"{np.std(prec_obs, ddof=1):.2f}"
     elapsed = re.search(r"elapsed time: (\S+) s", run_of(sleep))[1]
     assert float(elapsed) >= 0.5
+
+
+def test_a_table_of_more_than_7_units_does_not_bury_the_noise(run_of):
+    table = rows(run_of(bnn.run_inference, "--num-hidden", "8"))
+    assert [row[0] for row in table] == ["prec_obs"]
 
 
 def test_a_run_leaves_the_filters_of_warnings_as_they_were(run_of):
@@ -237,7 +242,8 @@ def test_the_settings_of_sampling_reach_it(monkeypatch):
     monkeypatch.setattr(bnn, "run_inference", run_inference)
     sizes = "-n 5 --num-warmup 6 --num-chains 3 --num-data 7 --num-hidden 8".split()
     with pytest.raises(Reached) as reached:
-        bnn.main([*sizes, "--target-accept-prob", "0.97"])
+        largest_seed = ["--seed", str(2**32 - 1)]
+        bnn.main([*sizes, *largest_seed, "--target-accept-prob", "0.97"])
     settings = dict(num_warmup=6, num_samples=5, num_chains=3, target_accept_prob=0.97)
     assert reached.value.args == (7, 8, settings)
 

@@ -182,9 +182,18 @@ def test_as_many_draws_are_made_as_asked_for(num_chains, num_warmup, num_samples
 
 
 def test_sizes_by_position_are_warm_up_draws_and_chains():
-    mcmc = bnn.run_inference(line, jax.random.key(0), X_GOOD, Y_GOOD, 2, 3, 5, 2)
+    key = jax.random.key(0)
+    mcmc = bnn.run_inference(line, key, X_GOOD, Y_GOOD, 2, 3, 5, 2, False)
+    assert mcmc.progress_bar is False
     assert mcmc.get_samples(group_by_chain=True)["f"].shape == (2, 5, 9, 1)
     assert np.all(mcmc.last_state.i == 3 + 5)
+
+
+def test_what_others_have_compiled_stays():
+    others = jax.jit(lambda x: x + 1)
+    others(1.0)
+    run_few(line)
+    assert others._cache_size() == 1
 
 
 def test_a_higher_target_accept_prob_makes_smaller_steps():

@@ -143,7 +143,10 @@ def test_observations_have_the_noise_of_their_precision(precision):
     assert noise.var() * precision == pytest.approx(1, abs=error)
 
 
-@pytest.mark.parametrize("N, D_H, is_sum", [(100, 5, True), (1000, 20, False)])
+LAYERS = [(100, 5, True), (100, 20, False), (1000, 20, False)]
+
+
+@pytest.mark.parametrize("N, D_H, is_sum", LAYERS)
 def test_small_layers_are_sums_as_these_are_faster_and_large_ones_products(
     N, D_H, is_sum
 ):

@@ -110,6 +110,11 @@ def run_page(in_an_empty_folder, monkeypatch):
 
     def run(x, x_new, Y):
         names = {"x": x, "x_new": x_new, "Y": Y, "keys": keys}
+
+        def called_first(device, num_chains):
+            assert "key_inference" not in names  # a key starts JAX
+
+        use_device.side_effect = called_first
         exec(OWN_DATA, names)
         use_device.assert_called_with("cpu", len(names["f_new"]))  # a device a chain
         return names
@@ -198,6 +203,16 @@ def test_columns_of_new_inputs_in_another_order_are_predicted_alike(run_page):
     np.testing.assert_array_equal(ours["f_new"], theirs["f_new"])
 
 
+def test_a_gap_in_new_inputs_gives_nan_there_alone(run_page):
+    x = mixed_frame()
+    x_new = x.copy()
+    x_new.loc[3, "temperature"] = np.nan
+    names = run_page(x, x_new, outputs())
+    is_nan = np.isnan(names["f_new"])  # (4, 6, 9, 1)
+    assert np.all(is_nan[:, :, 3])
+    assert np.sum(is_nan) == 4 * 6
+
+
 def test_sampling_and_prediction_have_keys_of_their_own(run_page):
     x = mixed_frame()
     names = run_page(x, x, outputs())
@@ -251,6 +266,7 @@ def test_missing_whole_numbers_in_Y_are_told(run_page):
 @pytest.mark.parametrize("name", ["temperature", "night", "visitors"])
 def test_the_picture_over_one_of_several_inputs(run_page, name):
     x = mixed_frame()
+    x.index = pd.date_range("2026-01-01", periods=len(x))
     Y = outputs()
     names = run_page(x, x, Y)
     plt.close("all")

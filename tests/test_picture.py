@@ -188,6 +188,20 @@ def size_of_crosses(N):
     return crosses.get_markersize()
 
 
+def test_all_data_and_bands_are_within_the_picture_on_any_scale():
+    Y = 1000 * Y_GOOD
+    curves = 1000 * CURVES
+    bottom, top = axes_of(X_GOOD, Y, X_GOOD, Y, curves, curves).get_ylim()
+    assert bottom < min(Y.min(), np.quantile(curves, 0.05))
+    assert top > max(Y.max(), np.quantile(curves, 0.95))
+
+
+def test_a_users_open_figures_stay_open():
+    plt.figure("mine")
+    axes_of(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES)
+    assert plt.fignum_exists("mine")
+
+
 def test_many_data_do_not_hide_the_mean():
     assert size_of_crosses(100) == 5
     assert size_of_crosses(1000) < 2

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from helpers import (
     X_GOOD,
+    Y_GOOD,
     forward,
     predict_all,
     random_parameters,
@@ -236,6 +237,9 @@ def test_the_results_are_those_of_the_key():
 
     np.testing.assert_array_equal(results(0), results(0))
     assert not np.any(results(0) == results(1))
+    old_key = jax.random.PRNGKey(0)  # of the kind that much code still has
+    of_old_key = bnn.for_all_draws(of_key, old_key, draws)
+    np.testing.assert_array_equal(of_old_key, results(0))
 
 
 def test_a_model_that_does_not_record_f_is_told():
@@ -244,3 +248,12 @@ def test_a_model_that_does_not_record_f_is_told():
 
     with pytest.raises(ValueError, match="model must record its output"):
         bnn.predict(model, jax.random.key(0), {}, X_GOOD, 2)
+
+
+def test_a_model_that_observes_Y_when_it_predicts_is_told():
+    def model(X, Y, D_H):
+        bnn.model(X, Y_GOOD, D_H)
+
+    draw = random_parameters(np.random.default_rng(0), 2, 2)
+    with pytest.raises(ValueError, match="draw must fix all that model samples but Y"):
+        bnn.predict(model, jax.random.key(0), draw, X_GOOD, 2)

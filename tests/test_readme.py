@@ -79,6 +79,11 @@ def test_help_says_which_target_makes_smaller_steps_as_the_docstring_does(help_t
     assert "nearer to 1: smaller steps" in help_text
 
 
+def test_help_says_that_numbers_of_draws_are_those_of_a_chain(help_text):
+    assert " draws a chain (default: 2000)" in help_text
+    assert " warm-up draws a chain (default: 1000)" in help_text
+
+
 def test_its_prose_is_at_most_110_columns_wide():
     lines = without_blocks(README).splitlines()
     prose = [line for line in lines if not line.startswith(("|", "<", "!["))]

@@ -11,7 +11,8 @@ import numpy as np
 def state():
     """Signals, NumPy's settings and seed, and the rest of what a process shares."""
     signals = [signal.getsignal(number) for number in signal.Signals]
-    of_numpy = np.geterr(), np.random.get_state()[1].sum()
+    seed = np.random.get_state()[1].sum()
+    of_numpy = np.geterr(), np.get_printoptions(), seed
     environment = dict(os.environ)
     environment.pop("XLA_FLAGS", None)  # JAX reads them once, so they may stay
     others = environment, os.getcwd(), sys.argv, dict(matplotlib.rcParams)
