@@ -243,6 +243,12 @@ def test_a_model_that_observes_nothing_is_told(model):
         run_few(model)
 
 
+@pytest.mark.parametrize("Y", [-COUNTS, COUNTS + 0.5])
+def test_data_outside_of_the_support_are_told(Y):
+    with pytest.raises(ValueError, match="Y must be in the support"):
+        bnn.check_likelihood(model_of(rows(counts)), X_GOOD, Y, 2)
+
+
 def test_booleans_as_measurements_are_taken(capsys):
     bnn.check_likelihood(bnn.model, X_GOOD, RARE > 0, 2)
     assert capsys.readouterr().out == ""

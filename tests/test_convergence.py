@@ -132,6 +132,8 @@ def test_divergences_are_told_and_paths_at_the_cap_counted(judged):
     out, _ = judged(independent(), diverging=1, at_cap=1000)
     assert_told(out, DIVERGED)
     assert "had 1023 steps, the cap: 25 %" in out
+    out, _ = judged(independent(), at_cap=4000)
+    assert "had 1023 steps, the cap: 100 %" in out
 
 
 def test_one_chain_is_told(judged):
