@@ -971,9 +971,9 @@ if __name__ == "__main__":
 # to fit the narrowest one. Where the cap cuts a path, the next draw is more like the
 # last one, so that more draws are needed. But most paths that have 1023 steps were not
 # cut. A turn is often noticed only when the path has doubled, so a path that turns
-# after 600 steps has 1023, too. The four chains above went on for 1000 draws with the
-# same steps and a cap of 4095: 86 % of their paths still had 1023 steps. Only the 8 %
-# that had more are cut at 1023.
+# after 600 steps has 1023, too. Four such chains went on for 1000 draws with the same
+# steps and a cap of 4095: 86 % of their paths still had 1023 steps. Only the 8 % that
+# had more are cut at 1023.
 #
 # With the smaller steps of 0.95 and 0.99 it was 42 % and 98 % that had more. Paths that
 # are cut do not go as far, perhaps not to the places where they would diverge. But with
