@@ -209,9 +209,9 @@ def get_data(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 # unknowns are *latent variables*.
 #
 # All randomness of the sampler and of predictions comes from keys: the same key gives
-# the same numbers, on the same CPU with the same settings. (On a GPU rounding may
-# differ between runs, and then the chains differ.) ``jax.random.split`` makes several
-# independent keys from one.
+# the same numbers, on the same CPU with the same settings and versions. (On a GPU
+# rounding may differ between runs, and then the chains differ.) ``jax.random.split``
+# makes several independent keys from one.
 def run_inference(
     model,
     rng_key,
@@ -1043,7 +1043,7 @@ if __name__ == "__main__":
 #    bnn.print_convergence(mcmc)
 #    draws = mcmc.get_samples(group_by_chain=True)
 #    np.savez("draws.npz", **draws)
-#    np.savez("scale.npz", **scale)
+#    np.savez("scale.npz", **scale)  # names of columns: all text, or all numbers
 #    f_new, Y_new = predict_at(key_new, x_new)  # each (C, S, M, 1), on the scale of Y
 #    print(bnn.worst_r_hat_and_n_eff(f_new))  # at most 1.01, at least 400
 #
