@@ -109,14 +109,14 @@ def test_a_model_without_a_finite_gradient_is_an_error():
 
 @pytest.fixture
 def ended(monkeypatch):
-    """Return a function that runs two chains which end with these energies, slopes."""
+    """Return a function that runs chains which end with these energies and slopes."""
 
     def run(energies, slopes):
         mcmc = mock.Mock()
         mcmc.last_state.potential_energy = np.array(energies)
-        mcmc.last_state.z_grad = {"w": np.zeros(2), "b": np.array(slopes)}
+        mcmc.last_state.z_grad = {"w": np.zeros(len(slopes)), "b": np.array(slopes)}
         monkeypatch.setattr(bnn, "MCMC", lambda kernel, **settings: mcmc)
-        assert run_few(num_chains=2) is mcmc
+        assert run_few(num_chains=len(energies)) is mcmc
 
     return run
 
@@ -124,11 +124,12 @@ def ended(monkeypatch):
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_one_chain_without_a_finite_density_or_gradient_is_an_error(ended, wrong):
     told = "no point of finite density and gradient"
-    for chains in [[wrong, 0.0], [0.0, wrong]]:
+    for chains in [[wrong], [wrong, 0.0], [0.0, wrong]]:
+        finite = np.ones(len(chains))
         with pytest.raises(RuntimeError, match=told):
-            ended(chains, [1.0, 2.0])
+            ended(chains, finite)
         with pytest.raises(RuntimeError, match=told):
-            ended([1.0, 2.0], chains)
+            ended(finite, chains)
 
 
 def test_a_finite_density_and_gradient_are_no_error(ended):

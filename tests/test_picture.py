@@ -27,6 +27,12 @@ def axes_of(*arguments):
     return ax
 
 
+def line_of(ax, label):
+    """The one line with this label."""
+    (line,) = [line for line in ax.lines if line.get_label() == label]
+    return line
+
+
 @pytest.fixture(scope="module")
 def skewed():
     """Data, draws of f whose mean is not their median, and the picture of both."""
@@ -49,10 +55,11 @@ def test_bands_hold_90_percent_at_each_x(skewed):
 
 def test_lines_are_draws_mean_and_data(skewed):
     Y, _, _, f, ax = skewed
-    by_label = {line.get_label(): line.get_ydata() for line in ax.lines}
     mean = f[..., 0].mean(axis=(0, 1))
-    np.testing.assert_allclose(by_label["mean prediction"], mean, atol=1e-6)
-    np.testing.assert_array_equal(by_label["training data"], Y[:, 0])
+    drawn = line_of(ax, "mean prediction").get_ydata()
+    np.testing.assert_allclose(drawn, mean, atol=1e-6)
+    data = line_of(ax, "training data").get_ydata()
+    np.testing.assert_array_equal(data, Y[:, 0])
     thin = [line.get_ydata() for line in ax.lines if line.get_linewidth() < 0.5]
     np.testing.assert_allclose(thin[0], f[0, 0, :, 0])
     np.testing.assert_allclose(thin[-1], f[-1, -1, :, 0])
@@ -67,9 +74,9 @@ def test_data_frames_are_drawn():
 def test_probabilities_computed_by_jax_are_drawn():
     probabilities = jax.nn.sigmoid(CURVES)
     ax = axes_of(X_GOOD, RARE, X_GOOD, None, probabilities, probabilities)
-    by_label = {line.get_label(): line.get_ydata() for line in ax.lines}
     mean = np.mean(probabilities, axis=(0, 1, 3))
-    np.testing.assert_allclose(by_label["mean prediction"], mean, rtol=1e-6)
+    drawn = line_of(ax, "mean prediction").get_ydata()
+    np.testing.assert_allclose(drawn, mean, rtol=1e-6)
 
 
 def assert_is_told(told, *arguments):
@@ -139,8 +146,8 @@ def test_uneven_inputs_and_unsorted_data_are_drawn_at_their_x():
 def test_the_mean_of_many_draws_far_from_0_is_exact():
     f = np.full((1, 100_000, 9, 1), 20000.1, np.float32)
     ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, None, f, f)
-    by_label = {line.get_label(): line.get_ydata() for line in ax.lines}
-    np.testing.assert_allclose(by_label["mean prediction"], f[0, 0, 0, 0], rtol=1e-6)
+    drawn = line_of(ax, "mean prediction").get_ydata()
+    np.testing.assert_allclose(drawn, f[0, 0, 0, 0], rtol=1e-6)
 
 
 def test_a_gap_in_the_inputs_is_told():
@@ -184,8 +191,7 @@ def size_of_crosses(N):
     """The size of the marks for N training data."""
     X, Y, X_test, f_test = bnn.get_data(N=N, N_test=9)
     ax = axes_of(X, Y, X_test, f_test, CURVES, CURVES)
-    (crosses,) = [x for x in ax.lines if x.get_label() == "training data"]
-    return crosses.get_markersize()
+    return line_of(ax, "training data").get_markersize()
 
 
 def test_all_data_and_bands_are_within_the_picture_on_any_scale():

@@ -57,9 +57,8 @@ def main():
         at_once = ThreadPoolExecutor(2).map  # as no time counts
         ENVIRONMENT["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
-    head, *texts = (HERE / "texts.md").read_text().split("\n### ")
+    text, *texts = (HERE / "texts.md").read_text().split("\n### ")
     texts = dict(zip(PARTS, texts, strict=True))
-    text = head
     for python in args.python:
         text += section(python, args.only, plan, texts, at_once)
     text += (HERE / "gpu_by_hand.md").read_text()
