@@ -19,6 +19,7 @@ from helpers import (
     SCRIPT,
     SMOKE,
     message,
+    peak_gib,
     rows,
     stdout_of,
 )
@@ -348,3 +349,12 @@ def test_the_unfinished_picture_has_a_name_of_its_process(tmp_path, monkeypatch)
         monkeypatch.setattr(os, "getpid", lambda number=number: number)
         bnn.save(plt.Figure(), tmp_path / "a.png")
     assert len(set(names)) == 2
+
+
+def test_a_large_network_finishes_within_2_gib_and_leaves_out_its_weights(run_program):
+    flags = "--num-hidden 200 --num-data 5000 -n 4 --num-warmup 0".split()
+    result = run_program("tell_peak", SCRIPT, *flags)
+    assert result.returncode == 0, result.stderr
+    assert peak_gib(result.stderr) < 2
+    assert [row[0] for row in rows(result.stdout)] == ["prec_obs"]
+    assert "rows of the weights are left out" in result.stdout

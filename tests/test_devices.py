@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import README, SMOKE, rows, stdout_of
+from helpers import README, SCRIPT, SMOKE, peak_gib, rows, stdout_of
 from jax import export
 from numpyro.diagnostics import split_gelman_rubin
 
@@ -404,3 +404,12 @@ def test_two_machines_gather_the_draws_of_both_and_agree_on_r_hat(
     assert len(last_lines) == 1
     last_of_each = both[:, -1, 0, 0]
     assert len(np.unique(last_of_each)) == len(both)  # no chain is another's copy
+
+
+# one host device a chain is by far the fastest, but JAX cannot make thousands
+def test_thousands_of_chains_stay_within_2_5_gib(run_program, tmp_path):
+    flags = "--num-chains 2050 -n 4 --num-warmup 0 --num-data 7".split()
+    result = run_program("tell_peak", SCRIPT, *flags)
+    assert "2050 chain(s) on 410 of 1024 device(s)" in stdout_of(result)
+    assert peak_gib(result.stderr) < 2.5
+    assert (tmp_path / "bnn_plot.pdf").exists()

@@ -135,4 +135,4 @@ def test_the_program_begins_where_all_pieces_are_defined():
 def test_no_key_is_used_twice(run_program):
     env = {"JAX_DEBUG_KEY_REUSE": "1"}
     result = run_program("run_with_checked_keys", *SMOKE, env=env)
-    assert len(rows(stdout_of(result))) == 2 * 46
+    assert len(rows(stdout_of(result))) == 46

@@ -14,6 +14,7 @@ from helpers import (
     predict_all,
     random_parameters,
     repeated,
+    stdout_of,
     two_chains,
 )
 from numpyro.infer import Predictive
@@ -257,3 +258,10 @@ def test_a_model_that_observes_Y_when_it_predicts_is_told():
     draw = random_parameters(np.random.default_rng(0), 2, 2)
     with pytest.raises(ValueError, match="draw must fix all that model samples but Y"):
         bnn.predict(model, jax.random.key(0), draw, X_GOOD, 2)
+
+
+# all draws at once would take over 3.5
+@pytest.mark.parametrize("chains, points, gib", [(32, 500, 1.5), (1, 100_000, 2.0)])
+def test_predictions_need_up_to_2_gib_over_themselves(run_program, chains, points, gib):
+    result = run_program("memory_of_predictions", chains, points)
+    assert float(stdout_of(result)) < gib
