@@ -251,7 +251,9 @@ def run_inference(
         # with a function as chain_method, NumPyro would warn that it shows no bar
         progress_bar=progress_bar and isinstance(chain_method, str),
     )
-    mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
+    # in NumPy's arrays NumPyro fails where the range of Y depends on an unknown
+    data = jnp.asarray(X), jnp.asarray(Y)
+    mcmc.run(rng_key, *data, D_H, extra_fields=("num_steps",))
     check_last_state(mcmc.last_state)
     return mcmc
 
@@ -631,11 +633,12 @@ def check_observed(name, distribution, data):
     try:
         support = distribution.support
         is_discrete = support.is_discrete
-        is_inside = support(data)
+        is_inside = np.all(support(data))
     except (AssertionError, AttributeError, NotImplementedError):
         return  # a distribution of the reader's own may not state its support
-    # bounds that depend on unknowns have no values here, so they are not checked
-    if isinstance(is_inside, np.ndarray) and not np.all(is_inside):
+    except jax.errors.JAXTypeError:
+        is_inside = True  # bounds that depend on unknowns have no values yet
+    if not is_inside:
         raise ValueError(
             f"{name} must be in the support of its distribution, {support}"
         )

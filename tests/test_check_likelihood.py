@@ -119,6 +119,19 @@ class DependentSupport(WithoutSupport):
     support = dist.constraints.dependent
 
 
+# limits that depend on unknowns, so that nobody knows them before sampling
+def between(f):
+    return dist.Uniform(f - 9.0, f + 9.0)
+
+
+def above(f):
+    return dist.TruncatedNormal(f, 1.0, low=f - 9.0)
+
+
+def trials(f):
+    return dist.Binomial(jnp.int32(9.0 + jnp.exp(f)), 0.5)
+
+
 def without_Y(X, Y, D_H):
     numpyro.sample("w", dist.Normal(0.0, 1.0))
     numpyro.factor("Y as a factor", -jnp.sum(Y**2))
@@ -143,6 +156,9 @@ RIGHT = {
     "without support": (model_of(WithoutSupport, plate=None), Y_GOOD),
     "dependent support": (model_of(DependentSupport, plate=None), Y_GOOD),
     "without support, rows": (model_of(rows(WithoutSupport)), Y_GOOD),
+    "unknown limits": (model_of(rows(between)), Y_GOOD),
+    "an unknown lower limit": (model_of(rows(above)), Y_GOOD),
+    "an unknown number of trials": (model_of(rows(trials)), COUNTS),
 }
 
 
@@ -205,6 +221,12 @@ def test_outputs_in_units_of_their_own_are_told_whatever_their_type(note, kind):
     assert "Note: standardise Y" in note(Y.astype(kind))
 
 
+def test_an_output_between_unknown_limits_is_judged_too(capsys):
+    model = model_of(rows(between))
+    bnn.check_likelihood(model, np.ones((10, 1)), column(5, 1), 2)
+    assert "standardise Y" in capsys.readouterr().out
+
+
 def test_Y_without_a_second_axis_is_judged_too(capsys):
     model = model_of(one_number_for_all)
     bnn.check_likelihood(model, np.ones((10, 1)), column(0, 1)[:, 0], 2)
@@ -221,14 +243,6 @@ def test_counts_have_no_scale_whatever_their_type(capsys, kind):
 
 
 # A model that never sees the data samples its prior, which converges well
-def test_a_Y_that_is_not_observed_is_told():
-    def model(X, Y, D_H):
-        bnn.model(X, None, D_H)
-
-    with pytest.raises(ValueError, match="model must observe Y"):
-        run_few(model)
-
-
 def unobserved_under_another_name(X, Y, D_H):
     numpyro.sample("output", dist.Normal(np.zeros((9, 1)), 1.0))
 
@@ -237,8 +251,25 @@ def prior_alone(X, Y, D_H):
     numpyro.sample("w", dist.Normal(0.0, 1.0))
 
 
-@pytest.mark.parametrize("model", [unobserved_under_another_name, prior_alone])
-def test_a_model_that_observes_nothing_is_told(model):
+def without_obs(X, Y, D_H):
+    bnn.model(X, None, D_H)
+
+
+def without_obs_beside_another(X, Y, D_H):
+    bnn.model(X, None, D_H)
+    numpyro.sample("inputs", dist.Normal(np.zeros((9, 2)), 1.0), obs=X)
+
+
+OF_THE_PRIOR = [
+    unobserved_under_another_name,
+    prior_alone,
+    without_obs,
+    without_obs_beside_another,
+]
+
+
+@pytest.mark.parametrize("model", OF_THE_PRIOR)
+def test_a_model_that_does_not_observe_Y_is_told(model):
     with pytest.raises(ValueError, match="model must observe Y"):
         run_few(model)
 

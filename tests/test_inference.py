@@ -34,14 +34,15 @@ def line(X, Y, D_H):
         numpyro.sample("Y", dist.Normal(f, 1.0).to_event(1), obs=Y)
 
 
-def two_outputs(X, Y, D_H):
+def two_outputs(inputs, observations, units):
     """Heavy tails, with a scale for each output."""
-    N, D_X = X.shape
-    w = numpyro.sample("w", dist.Normal(np.zeros((D_X, 2)), 1.0))
-    f = numpyro.deterministic("f", bnn.linear(w, X.T).T)
+    N, D_X = inputs.shape
+    w = numpyro.sample("w", dist.Normal(np.zeros((D_X, units)), 1.0))
+    f = numpyro.deterministic("f", bnn.linear(w, inputs.T).T)
     scales = numpyro.sample("scales", dist.HalfNormal(np.ones(2)).to_event(1))
     with numpyro.plate("data", N):
-        numpyro.sample("Y", dist.StudentT(4.0, f, scales).to_event(1), obs=Y)
+        tails = dist.StudentT(4.0, f, scales).to_event(1)
+        numpyro.sample("Y", tails, obs=observations)
 
 
 def two_widths_and_a_factor(X, Y, D_H):
@@ -50,9 +51,21 @@ def two_widths_and_a_factor(X, Y, D_H):
     numpyro.factor("what else is known", -1.0)
 
 
+def between_unknown_limits(X, Y, D_H):
+    """Every Y is equally probable, not too far from f."""
+    N, D_X = X.shape
+    w = numpyro.sample("w", dist.Normal(np.zeros((D_X, 1)), 1.0))
+    f = numpyro.deterministic("f", bnn.linear(w, X.T).T)
+    width = 9.0 + numpyro.sample("more width", dist.HalfNormal(1.0))
+    with numpyro.plate("data", N):
+        limits = dist.Uniform(f - width, f + width)
+        numpyro.sample("Y", limits.to_event(1), obs=Y)
+
+
 OTHER = {
     "two outputs": (two_outputs, np.hstack([Y_GOOD, Y_GOOD]), 2),
     "two widths": (two_widths_and_a_factor, Y_GOOD, (1, 1)),
+    "unknown limits": (between_unknown_limits, Y_GOOD, 1),
 }
 
 
