@@ -1,6 +1,5 @@
 """What the tests share: host devices for four chains, and whole runs of the script."""
 
-import functools
 import os
 import pathlib
 import subprocess
@@ -18,7 +17,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers inherit it
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-import jax  # noqa: E402
 
 import bnn  # noqa: E402
 
@@ -80,17 +78,3 @@ def run_program(run_script):
         )
 
     return run
-
-
-@pytest.fixture(scope="session")
-def posterior():
-    """Return a function that gives the draws of four default chains, kept for later."""
-
-    @functools.cache
-    def draws():
-        X, Y, *_ = bnn.get_data()
-        chains = dict(num_chains=4, progress_bar=False)
-        mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 5, **chains)
-        return jax.device_get(mcmc.get_samples(group_by_chain=True))
-
-    return draws

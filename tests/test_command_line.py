@@ -99,10 +99,16 @@ def test_a_table_of_more_than_7_units_does_not_bury_the_noise(run_of):
     assert [row[0] for row in table] == ["prec_obs"]
 
 
-def test_a_run_leaves_the_filters_of_warnings_as_they_were(run_of):
-    before = list(warnings.filters)
-    run_of(bnn.run_inference)
-    assert list(warnings.filters) == before
+def test_a_run_leaves_the_users_filters_of_warnings_style_and_figures(run_of):
+    filters = list(warnings.filters)
+    with plt.style.context("dark_background"):
+        style = plt.rcParams.copy()
+        plt.figure("mine")
+        run_of(bnn.run_inference)
+        assert plt.rcParams == style
+    assert plt.fignum_exists("mine")
+    plt.close("all")
+    assert list(warnings.filters) == filters
 
 
 def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_script):
@@ -128,17 +134,20 @@ def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_sc
     assert "one chain cannot show what it missed" in stdout
 
 
-def test_the_suffix_chooses_the_format_and_a_link_stays_one_with_usual_rights(tmp_path):
-    before = os.umask(0o022)
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_the_name_chooses_the_format_a_link_stays_one_and_rights_are_the_users(
+    tmp_path, mask
+):
+    before = os.umask(mask)
     for suffix, start in [("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")]:
         link = tmp_path / f"link.{suffix}"
-        target = tmp_path / f"target.{suffix}"
+        target = tmp_path / f"{suffix}-without-suffix"
         link.symlink_to(target.name)
         args = bnn.parse_args(["-o", str(link)])
         bnn.save(plt.Figure(), args.output)
         assert os.readlink(link) == target.name
         assert target.read_bytes().startswith(start)
-        assert target.stat().st_mode & 0o777 == 0o644
+        assert target.stat().st_mode & 0o777 == 0o666 & ~mask
     os.umask(before)
 
 

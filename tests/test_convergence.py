@@ -5,6 +5,7 @@ import json
 import re
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import stdout_of
@@ -55,7 +56,7 @@ def far_from_0(by, num_draws=2000):
 
 def mcmc_of(draws, diverging=0, at_cap=0):
     """What print_convergence asks of an MCMC object."""
-    single = {name: np.float32(values) for name, values in draws.items()}
+    single = {name: jnp.float32(values) for name, values in draws.items()}
     (shape,) = {values.shape[:2] for values in single.values()}
     num_steps = np.full(shape, 1022)
     num_steps.flat[:at_cap] = 1023
@@ -85,7 +86,7 @@ def judged(capsys):
     def judge(draws, diverging=0, at_cap=0, names=()):
         mcmc = mcmc_of(draws, diverging, at_cap)
         before = np.geterr()
-        found = bnn.print_convergence(mcmc, names)
+        found = bnn.print_convergence(mcmc, names=names)
         assert np.geterr() == before
         out = capsys.readouterr().out
         table = re.findall(r"^ +(\w+) +(\S+) +(\S+)$", out, re.M)
@@ -251,12 +252,13 @@ def test_the_thresholds_are_the_same_for_one_chain(
 
 # Which unknowns are judged
 def with_other_unknowns():
-    """Draws of one more number, which is slow, and of one more vector, slow, too."""
+    """Draws of one more number, and of a vector and two matrices, which are slow."""
     rng = np.random.default_rng(1)
     draws = independent()
     draws["tau"] = rng.standard_normal((2, 2000))
     draws["log_sd"] = slow(rng.standard_normal((2, 2000, 3)))
     draws["w1"] = slow(rng.standard_normal((2, 2000, 3, 5)))
+    draws["w2"] = slow(rng.standard_normal((2, 2000, 1, 1)))
     return draws
 
 
@@ -264,7 +266,7 @@ def test_f_and_all_single_numbers_are_judged_and_the_rest_named(judged):
     out, table = judged(with_other_unknowns())
     assert_told(out)
     assert set(table) == {"f", "prec_obs", "tau"}
-    assert out.count("Not judged: log_sd, w1\n") == 1
+    assert out.count("Not judged: log_sd, w1, w2\n") == 1
 
 
 def test_a_single_number_that_has_not_converged_is_warned_of(judged):
@@ -278,7 +280,7 @@ def test_those_in_names_are_judged_too(judged):
     out, table = judged(with_other_unknowns(), names=["log_sd"])
     assert_told(out, R_HAT, N_EFF)
     assert set(table) == {"f", "prec_obs", "tau", "log_sd"}
-    assert "Not judged: w1\n" in out
+    assert "Not judged: w1, w2\n" in out
 
 
 def test_a_model_without_single_numbers_or_without_f_is_judged(judged):
@@ -291,7 +293,7 @@ def test_a_model_without_single_numbers_or_without_f_is_judged(judged):
 def test_nothing_is_said_to_be_left_out_where_nothing_is(judged):
     out, _ = judged(independent())
     assert "Not judged" not in out
-    out, _ = judged(with_other_unknowns(), names=["log_sd", "w1"])
+    out, _ = judged(with_other_unknowns(), names=["log_sd", "w1", "w2"])
     assert "Not judged" not in out
 
 

@@ -58,6 +58,12 @@ def test_data_follow_the_recipe_and_leave_numpys_global_random_state_alone(setti
         np.testing.assert_allclose(ours, theirs, rtol=2**-23, atol=2**-23)
 
 
+def test_sizes_by_position_are_data_inputs_noise_and_test_inputs():
+    by_name = bnn.get_data(N=7, D_X=2, sigma_obs=0.1, N_test=4)
+    for ours, theirs in zip(bnn.get_data(7, 2, 0.1, 4), by_name, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_what_a_caller_does_to_the_data_is_not_there_in_the_next():
     for array in bnn.get_data():
         array[:] = 9

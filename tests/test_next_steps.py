@@ -25,6 +25,7 @@ from helpers import (
     years,
 )
 from numpyro.infer import Predictive
+from scipy.special import expit
 
 import bnn
 
@@ -203,6 +204,20 @@ def test_columns_of_new_inputs_in_another_order_are_predicted_alike(run_page):
     np.testing.assert_array_equal(ours["f_new"], theirs["f_new"])
 
 
+def test_a_column_that_new_inputs_lack_is_told(run_page):
+    x = mixed_frame()
+    with pytest.raises(KeyError, match="night"):
+        run_page(x, x.drop(columns="night"), outputs())
+
+
+def test_inputs_in_tiny_units_are_predicted_alike(run_page):
+    x = mixed_frame()
+    tiny = 1e-9 * x.astype(float)
+    ours = run_page(x, x, outputs())
+    theirs = run_page(tiny, tiny, outputs())
+    np.testing.assert_allclose(ours["f_new"], theirs["f_new"], rtol=1e-3)
+
+
 def test_a_gap_in_new_inputs_gives_nan_there_alone(run_page):
     x = mixed_frame()
     x_new = x.copy()
@@ -327,17 +342,24 @@ counts = copy_of_model(
 )
 
 
+def softmax(f):
+    return scipy.special.softmax(f, axis=-1)
+
+
+def rate(f):
+    return MEAN_COUNT * np.exp(f)
+
+
 def log_of_classes(f, Y):
-    log_probabilities = scipy.special.log_softmax(f, axis=1)
-    return log_probabilities[np.arange(len(Y)), Y]
+    return np.log(softmax(f)[np.arange(len(Y)), Y])
 
 
 def log_of_two_classes(f, Y):
-    return scipy.stats.bernoulli.logpmf(Y, scipy.special.expit(f))
+    return scipy.stats.bernoulli.logpmf(Y, expit(f))
 
 
 def log_of_counts(f, Y):
-    return scipy.stats.poisson.logpmf(Y, MEAN_COUNT * np.exp(f))
+    return scipy.stats.poisson.logpmf(Y, rate(f))
 
 
 LABELS = np.arange(9) % 4
@@ -355,6 +377,29 @@ PAGE = " ".join(SCRIPT.read_text().replace("\n#", " ").split())
 def test_the_page_names_the_distribution_of_counts():
     assert f"as for two classes, but with ``{POISSON}``" in PAGE
     assert BERNOULLI in TWO_CLASSES
+
+
+# what to average over the draws, and what it is of f (C, S, N, K)
+AVERAGED = {
+    "classes": (r"The mean of ``([^`]+)`` over the draws gives the", softmax),
+    "two classes": (r"The probability of 1 is the mean of ``([^`]+)``", expit),
+    "counts": (r"The rate is the mean of ``([^`]+)``", rate),
+}
+
+
+@pytest.mark.parametrize("words, expected", AVERAGED.values(), ids=AVERAGED)
+def test_the_page_says_what_to_average_over_the_draws(words, expected):
+    f = np.random.default_rng(0).standard_normal((2, 6, 5, 4))
+    (expression,) = re.findall(words, PAGE)
+    found = eval(expression, {"jax": jax, "jnp": jax.numpy, "m": MEAN_COUNT, "f": f})
+    np.testing.assert_allclose(found, expected(f), rtol=1e-5)
+
+
+def test_the_picture_shows_the_same():
+    in_the_picture = re.findall(r"``plot`` takes ``([^`]+)``", PAGE)
+    averages = [re.search(words, PAGE)[1] for words, _ in AVERAGED.values()]
+    _, *of_one_output = averages
+    assert in_the_picture == [text.replace("(f)", "(f_grid)") for text in of_one_output]
 
 
 def test_labels_of_classes_come_from_a_frame_but_not_from_one_with_gaps():

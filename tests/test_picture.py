@@ -79,6 +79,13 @@ def test_probabilities_computed_by_jax_are_drawn():
     np.testing.assert_allclose(drawn, mean, rtol=1e-6)
 
 
+def test_data_and_truth_may_lack_a_second_axis():
+    y = Y_GOOD[:, 0]
+    ax = axes_of(X_GOOD, y, X_GOOD, 2 * y, CURVES, CURVES)
+    np.testing.assert_array_equal(line_of(ax, "training data").get_ydata(), y)
+    np.testing.assert_array_equal(line_of(ax, "true function").get_ydata(), 2 * y)
+
+
 def assert_is_told(told, *arguments):
     """The picture is refused, and no empty one is left open."""
     with pytest.raises(ValueError, match=told):
@@ -202,10 +209,24 @@ def test_all_data_and_bands_are_within_the_picture_on_any_scale():
     assert top > max(Y.max(), np.quantile(curves, 0.95))
 
 
-def test_a_users_open_figures_stay_open():
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_data_and_test_inputs_are_within_the_picture_whichever_go_farther(factor):
+    X_test = X_GOOD * [1, factor]
+    ax = axes_of(X_GOOD, Y_GOOD, X_test, None, CURVES, CURVES)
+    left, right = ax.get_xlim()
+    assert left <= min(-1, -factor)
+    assert right >= max(1, factor)
+
+
+def test_a_users_open_figures_and_earlier_pictures_stay():
     plt.figure("mine")
-    axes_of(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES)
+    earlier = bnn.plot(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES)
+    later = bnn.plot(X_GOOD, -Y_GOOD, X_GOOD, None, CURVES, CURVES)
+    assert len(plt.get_fignums()) == 3
     assert plt.fignum_exists("mine")
+    for fig, Y in [(earlier, Y_GOOD), (later, -Y_GOOD)]:
+        data = line_of(fig.axes[0], "training data").get_ydata()
+        np.testing.assert_array_equal(data, Y[:, 0])
 
 
 def test_many_data_do_not_hide_the_mean():

@@ -3,8 +3,10 @@
 import hashlib
 import json
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 from helpers import ROOT, assert_log_density, edges, predict_all
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
@@ -12,6 +14,15 @@ import bnn
 
 STAN = ROOT / "tests/reference"
 REFERENCE = json.loads((STAN / "posterior.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def draws():
+    """The draws of four default chains, each (4, 2000, ...)."""
+    X, Y, *_ = bnn.get_data()
+    chains = dict(num_chains=4, progress_bar=False)
+    mcmc = bnn.run_inference(bnn.model, jax.random.key(0), X, Y, 5, **chains)
+    return jax.device_get(mcmc.get_samples(group_by_chain=True))
 
 
 def z_score(x, deviation, found, reference, name):
@@ -82,16 +93,18 @@ def scores_of_predictions(draws):
     return scores
 
 
-def test_chains_differ_and_have_converged(posterior):
-    draws = posterior()
+def test_each_of_4_chains_has_the_2000_draws_of_the_default(draws):
+    assert draws["f"].shape == (4, 2000, 100, 1)
+
+
+def test_chains_differ_and_have_converged(draws):
     first_draws = draws["w1"][:, 0]
     assert len(np.unique(first_draws, axis=0)) == 4
     assert split_gelman_rubin(draws["f"]).max() <= 1.01
     assert split_gelman_rubin(draws["prec_obs"]) <= 1.01
 
 
-def test_prec_obs_f_Y_and_weights_agree_with_stan(posterior):
-    draws = posterior()
+def test_prec_obs_f_Y_and_weights_agree_with_stan(draws):
     scores = {"prec_obs": z_scores(draws["prec_obs"], REFERENCE["prec_obs"])}
     scores |= scores_of_predictions(draws)
     scores |= scores_of_weights(draws)
@@ -131,7 +144,7 @@ def sd_of_noise():
     return 0.05 / Y.std()
 
 
-def test_the_drawn_band_holds_96_percent_of_new_data_as_the_page_says(posterior):
+def test_the_drawn_band_holds_96_percent_of_new_data_as_the_page_says(draws):
     source = (ROOT / "bnn.py").read_text()
     on_one_line = " ".join(source.replace("\n# ", " ").split())
     assert "about 96 % of new data from this curve" in on_one_line
@@ -139,7 +152,7 @@ def test_the_drawn_band_holds_96_percent_of_new_data_as_the_page_says(posterior)
     assert round(sd, 2) == 0.19  # as the page says, too
 
     X, Y, X_test, f_test = bnn.get_data()
-    f_draws, Y_draws = predict_all(posterior(), X_test)
+    f_draws, Y_draws = predict_all(draws, X_test)
     fig = bnn.plot(X, Y, X_test, f_test, f_draws, Y_draws)
     plt.close(fig)
     x = X_test[:, 1]

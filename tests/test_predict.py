@@ -125,17 +125,17 @@ def test_an_unknown_under_another_name_is_told(prior):
         predict_all(renamed, X_GOOD, D_H=2)
 
 
-def deeper(X, Y, D_H):
+def deeper(inputs, observations, units):
     """The network with a weight and a bias more, and noise under another name."""
-    N, D_X = X.shape
-    outer = numpyro.sample("outer", dist.Normal(np.zeros((D_X, D_H)), 1.0))
-    inner = numpyro.sample("inner", dist.Normal(np.zeros((D_H, 1)), 1.0))
+    N, D_X = inputs.shape
+    outer = numpyro.sample("outer", dist.Normal(np.zeros((D_X, units)), 1.0))
+    inner = numpyro.sample("inner", dist.Normal(np.zeros((units, 1)), 1.0))
     bias = numpyro.sample("B", dist.Normal(0.0, 1.0))
     sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
-    z = jnp.tanh(bnn.linear(outer, X.T))
+    z = jnp.tanh(bnn.linear(outer, inputs.T))
     f = numpyro.deterministic("f", bias + bnn.linear(inner, z).T)
     with numpyro.plate("data", N):
-        numpyro.sample("Y", dist.Normal(f, sigma).to_event(1), obs=Y)
+        numpyro.sample("Y", dist.Normal(f, sigma).to_event(1), obs=observations)
 
 
 def test_sites_of_other_names_are_fixed_at_the_draw():
