@@ -17,7 +17,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers inherit it
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-
 import bnn  # noqa: E402
 
 bnn.use_device("cpu", num_chains=4)

@@ -1,6 +1,5 @@
 """Does the script do what was asked, and say in one message why it cannot?"""
 
-import json
 import os
 import pathlib
 import re
@@ -21,7 +20,6 @@ from helpers import (
     message,
     peak_gib,
     rows,
-    stdout_of,
 )
 
 import bnn
@@ -102,36 +100,13 @@ def test_a_table_of_more_than_7_units_does_not_bury_the_noise(run_of):
 def test_a_run_leaves_the_users_filters_of_warnings_style_and_figures(run_of):
     filters = list(warnings.filters)
     with plt.style.context("dark_background"):
-        style = plt.rcParams.copy()
         plt.figure("mine")
+        style = plt.rcParams.copy()
         run_of(bnn.run_inference)
         assert plt.rcParams == style
     assert plt.fignum_exists("mine")
     plt.close("all")
     assert list(warnings.filters) == filters
-
-
-def test_default_run_reproduces_the_known_posterior_and_says_it_converged(run_script):
-    stdout = stdout_of(run_script())
-    assert len(rows(stdout)) == 46
-    (prec_obs,) = [row for row in rows(stdout) if row[0] == "prec_obs"]
-    mean, sd = float(prec_obs[1]), float(prec_obs[2])
-    reference = (ROOT / "tests/reference/posterior.json").read_text()
-    stan = json.loads(reference)["prec_obs"]
-    # With n_eff about 1500 the standard errors of mean and sd are 0.07 and 0.05, Stan's
-    # are a quarter of these; 4.8 of both, and half a unit of the last printed digit.
-    assert abs(mean - stan["mean"]) < 0.35
-    assert abs(sd - stan["sd"]) < 0.25
-    second_table = re.findall(r"^ *(f|prec_obs) +(\d\.\d+) +(\d+)$", stdout, re.M)
-    assert [name for name, _, _ in second_table] == ["f", "prec_obs"]
-    for _, r_hat, n_eff in second_table:
-        assert float(r_hat) <= 1.01
-        assert int(n_eff) > 500
-    # nearly all paths end at the cap, as the page says
-    at_cap = re.search(r"had 1023 steps, the cap: (\d+) %", stdout)[1]
-    assert int(at_cap) >= 90
-    assert "Warning" not in stdout
-    assert "one chain cannot show what it missed" in stdout
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
@@ -258,15 +233,16 @@ def test_the_settings_of_sampling_reach_it(monkeypatch):
     assert reached.value.args == (7, 8, settings)
 
 
-@pytest.fixture
-def ax(tmp_path):
+@pytest.fixture(scope="module")
+def ax(tmp_path_factory):
     """The axes of the one figure that a run of 2 chains with 10 draws leaves open."""
     plt.close("all")
-    bnn.main([*SMOKE, "-o", str(tmp_path / "bnn.png")])
+    folder = tmp_path_factory.mktemp("picture")
+    bnn.main([*SMOKE, "-o", str(folder / "bnn.png")])
     (number,) = plt.get_fignums()
     (ax,) = plt.figure(number).axes
-    yield ax
     plt.close("all")
+    return ax
 
 
 def test_the_figure_stays_open_with_labels_and_a_legend(ax):

@@ -2,6 +2,7 @@
 
 import copy
 import html
+import json
 import os
 import re
 import shutil
@@ -96,6 +97,27 @@ def test_its_output_is_the_tables_alone(output):
     assert "What has to converge" in output
     for debris in ["it/s", "%|", "Warning:", "/"]:  # "/": a local path
         assert debris not in output, debris
+
+
+def test_the_default_run_reproduces_the_known_posterior_and_says_it_converged(output):
+    (prec_obs,) = [row for row in rows(output) if row[0] == "prec_obs"]
+    mean, sd = float(prec_obs[1]), float(prec_obs[2])
+    reference = (ROOT / "tests/reference/posterior.json").read_text()
+    stan = json.loads(reference)["prec_obs"]
+    # With n_eff about 1500 the standard errors of mean and sd are 0.07 and 0.05, Stan's
+    # are a quarter of these; 4.8 of both, and half a unit of the last printed digit.
+    assert abs(mean - stan["mean"]) < 0.35
+    assert abs(sd - stan["sd"]) < 0.25
+    second_table = re.findall(r"^ *(f|prec_obs) +(\d\.\d+) +(\d+)$", output, re.M)
+    assert [name for name, _, _ in second_table] == ["f", "prec_obs"]
+    for _, r_hat, n_eff in second_table:
+        assert float(r_hat) <= 1.01
+        assert int(n_eff) > 500
+    # nearly all paths end at the cap, as the page says
+    at_cap = re.search(r"had 1023 steps, the cap: (\d+) %", output)[1]
+    assert int(at_cap) >= 90
+    assert "Warning" not in output
+    assert "one chain cannot show what it missed" in output
 
 
 def test_it_tells_no_folder_of_who_built_it(site, page_html):
