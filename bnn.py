@@ -45,7 +45,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpyro import diagnostics, handlers
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer import MCMC, NUTS, init_to_uniform
 
 
 # %%
@@ -251,9 +251,7 @@ def run_inference(
         # with a function as chain_method, NumPyro would warn that it shows no bar
         progress_bar=progress_bar and isinstance(chain_method, str),
     )
-    # in NumPy's arrays NumPyro fails where the range of Y depends on an unknown
-    data = jnp.asarray(X), jnp.asarray(Y)
-    mcmc.run(rng_key, *data, D_H, extra_fields=("num_steps",))
+    mcmc.run(rng_key, X, Y, D_H, extra_fields=("num_steps",))
     check_last_state(mcmc.last_state)
     return mcmc
 
@@ -538,7 +536,7 @@ def main(argv=()):
 # Skip this section and the next when you learn. When you copy ``run_inference``, take
 # this one along: it has the checks of what people often get wrong, speed, and devices.
 def check_data(X, Y):
-    """Return X (N, D_X) and Y (N, ...) as arrays, and print what X may lack.
+    """Return X (N, D_X) and Y (N, ...) as JAX arrays, and print what X may lack.
 
     X becomes float, and so does Y unless it holds whole numbers or booleans: labels,
     say. ValueError for other shapes, and with their place for NaN, infinity, masked
@@ -552,7 +550,8 @@ def check_data(X, Y):
     is_constant = np.all(X == X[0], axis=0)  # (D_X,)
     if not np.any(is_constant & (X[0] != 0)):
         print("Note: X has no column of ones, so the network may have no biases.")
-    return X, Y
+    # with NumPy's arrays some models fail: one whose range of Y is unknown, for example
+    return jnp.asarray(X), jnp.asarray(Y)
 
 
 def as_array(name, values, keep_whole_numbers):
@@ -603,7 +602,10 @@ def check_likelihood(model, X, Y, D_H):
 
     def check(rng_key):
         seeded = handlers.seed(model, rng_key)
-        trace = handlers.trace(seeded).get_trace(X, Y, D_H)
+        # as NUTS starts: not every prior can be drawn from
+        started = handlers.substitute(seeded, substitute_fn=init_to_uniform)
+        # in NumPy a part of Y, such as Y[:, 0], still has values here
+        trace = handlers.trace(started).get_trace(X, np.asarray(Y), D_H)
         sampled = [site for site in trace.values() if site["type"] == "sample"]
         observed = [site for site in sampled if site["is_observed"]]
         unknowns = [site["name"] for site in sampled if not site["is_observed"]]
@@ -617,6 +619,8 @@ def check_likelihood(model, X, Y, D_H):
 
 def check_observed(name, distribution, data):
     """Check the data that a model observes under one name."""
+    if np.ndim(data) == 0 or np.size(data) == 0:
+        return  # a constant that holds f near it, say, or none of the data
     shape = distribution.shape()
     try:
         fits = np.broadcast_shapes(shape, np.shape(data)) == np.shape(data)
@@ -628,8 +632,9 @@ def check_observed(name, distribution, data):
             f"{np.shape(data)}, not {shape}: else data may count more than once (see "
             "plate and to_event)"
         )
-    if not isinstance(data, np.ndarray):
-        return  # model has computed it from Y, and may have changed its scale
+    if isinstance(data, jax.core.Tracer):
+        return  # JAX has computed it from Y, so it has no values yet
+    data = np.asarray(data)
     try:
         support = distribution.support
         is_discrete = support.is_discrete
@@ -860,12 +865,12 @@ def picture(text):
     fig.suptitle("x")
     try:
         fig.savefig(io.BytesIO(), format=path.suffix[1:])  # the format can be drawn
-        # a file of this name can be made, beside what a link points to
-        with tempfile.NamedTemporaryFile(dir=path.resolve().parent, suffix=path.name):
+        # a file can be made, beside what a link points to
+        with tempfile.NamedTemporaryFile(dir=path.resolve().parent):
             pass
-        if path.exists():
-            with path.open("r+b"):  # an earlier picture can be replaced
-                pass
+        # and an earlier picture can be replaced
+        with contextlib.suppress(FileNotFoundError), path.open("r+b"):
+            pass
     except (OSError, ValueError, RuntimeError) as error:
         raise argparse.ArgumentTypeError(f"cannot write {text!r}: {error}") from None
     return path

@@ -56,6 +56,7 @@ BAD = {
     "X without a second axis": (X_GOOD[:, 1], Y_GOOD, r"X must be \(N, D_X\).* \(9,\)"),
     "no data": (X_GOOD[:0], Y_GOOD[:0], r"X must be \(N, D_X\).* \(0, 2\)"),
     "no columns": (X_GOOD[:, :0], Y_GOOD, r"X must be \(N, D_X\).* \(9, 0\)"),
+    "NaN alone as Y": (X_GOOD, np.nan, "Y must hold finite"),
     "one number as Y": (X_GOOD, 1.0, r"not \(9, 2\) and \(\)"),
     "fewer X than Y": (X_GOOD[:8], Y_GOOD, r"not \(8, 2\) and \(9, 1\)"),
     "fewer Y than X": (X_GOOD, Y_GOOD[:8], r"not \(9, 2\) and \(8, 1\)"),

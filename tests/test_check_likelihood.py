@@ -121,7 +121,7 @@ class DependentSupport(WithoutSupport):
 
 # limits that depend on unknowns, so that nobody knows them before sampling
 def between(f):
-    return dist.Uniform(f - 9.0, f + 9.0)
+    return dist.Uniform(f - 0.001, f + 0.001)
 
 
 def above(f):
@@ -130,6 +130,16 @@ def above(f):
 
 def trials(f):
     return dist.Binomial(jnp.int32(9.0 + jnp.exp(f)), 0.5)
+
+
+def with_constraints(X, Y, D_H):
+    """Two zeros that hold f near them, and a part of the data that has no row."""
+    bnn.model(X, Y, D_H)
+    slopes = numpyro.sample("slopes", dist.Normal(np.zeros((8, 1)), 1.0))
+    numpyro.sample("smooth", dist.Normal(slopes, 0.1), obs=0.0)
+    numpyro.sample("steady", dist.Normal(slopes, 0.1), obs=np.array(0.0))
+    above = Y > 100
+    numpyro.sample("above", dist.Normal(np.zeros((0,)), 1.0), obs=Y[above])
 
 
 def without_Y(X, Y, D_H):
@@ -156,6 +166,7 @@ RIGHT = {
     "without support": (model_of(WithoutSupport, plate=None), Y_GOOD),
     "dependent support": (model_of(DependentSupport, plate=None), Y_GOOD),
     "without support, rows": (model_of(rows(WithoutSupport)), Y_GOOD),
+    "with constraints": (with_constraints, Y_GOOD),
     "unknown limits": (model_of(rows(between)), Y_GOOD),
     "an unknown lower limit": (model_of(rows(above)), Y_GOOD),
     "an unknown number of trials": (model_of(rows(trials)), COUNTS),
@@ -278,6 +289,15 @@ def test_a_model_that_does_not_observe_Y_is_told(model):
 def test_data_outside_of_the_support_are_told(Y):
     with pytest.raises(ValueError, match="Y must be in the support"):
         bnn.check_likelihood(model_of(rows(counts)), X_GOOD, Y, 2)
+
+
+def test_a_part_of_Y_is_judged_too(capsys):
+    def model(X, Y, D_H):
+        numpyro.sample("Y", dist.Normal(np.zeros(len(X)), 1.0), obs=Y[:, 0])
+
+    data = bnn.check_data(np.ones((10, 1)), column(5, 1))
+    bnn.check_likelihood(model, *data, 2)
+    assert "standardise Y" in capsys.readouterr().out
 
 
 def test_booleans_as_measurements_are_taken(capsys):

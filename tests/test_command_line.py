@@ -7,6 +7,7 @@ import time
 import tomllib
 import warnings
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from helpers import (
     message,
     peak_gib,
     rows,
+    two_chains,
 )
 
 import bnn
@@ -116,11 +118,14 @@ def test_the_name_chooses_the_format_a_link_stays_one_and_rights_are_the_users(
     before = os.umask(mask)
     for suffix, start in [("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")]:
         link = tmp_path / f"link.{suffix}"
+        second_link = tmp_path / f"second-link.{suffix}"
         target = tmp_path / f"{suffix}-without-suffix"
-        link.symlink_to(target.name)
+        link.symlink_to(second_link.name)
+        second_link.symlink_to(target.name)
         args = bnn.parse_args(["-o", str(link)])
         bnn.save(plt.Figure(), args.output)
-        assert os.readlink(link) == target.name
+        assert os.readlink(link) == second_link.name
+        assert os.readlink(second_link) == target.name
         assert target.read_bytes().startswith(start)
         assert target.stat().st_mode & 0o777 == 0o666 & ~mask
     os.umask(before)
@@ -174,7 +179,7 @@ BAD_FLAGS = [
 ]
 BAD_PATHS = ["nowhere/b.pdf", "folder.pdf", "/proc/b.pdf", "b.docx", "b", "b\nb"]
 NEEDS_LATEX = "b.pgf"
-TOO_LONG = 300 * "b" + ".pdf"
+TOO_LONG = 252 * "b" + ".pdf"
 
 
 @pytest.mark.parametrize("flags", BAD_FLAGS)
@@ -231,6 +236,26 @@ def test_the_settings_of_sampling_reach_it(monkeypatch):
         bnn.main([*sizes, *largest_seed, "--target-accept-prob", "0.97"])
     settings = dict(num_warmup=6, num_samples=5, num_chains=3, target_accept_prob=0.97)
     assert reached.value.args == (7, 8, settings)
+
+
+def test_each_seed_gives_sampling_and_prediction_keys_of_their_own(run_of, monkeypatch):
+    keys = []
+    mcmc = two_chains()
+
+    def run_inference(model, rng_key, *data, **settings):
+        keys.append(rng_key)
+        return mcmc
+
+    def for_all_draws(function, rng_key, draws):
+        keys.append(rng_key)
+        predictions = np.zeros((2, 6, 500, 1))
+        return predictions, predictions
+
+    monkeypatch.setattr(bnn, "for_all_draws", for_all_draws)
+    for seed in range(3):
+        run_of(run_inference, "--seed", str(seed))
+    data = [jax.random.key_data(key) for key in keys]
+    assert len(np.unique(data, axis=0)) == 6
 
 
 @pytest.fixture(scope="module")
@@ -313,11 +338,15 @@ def test_a_picture_of_pixels_is_large_enough_to_read(tmp_path):
     assert height > 600
 
 
-def test_a_name_with_dots_is_taken_and_flags_alone_make_no_file(tmp_path):
-    args = bnn.parse_args(["-o", str(tmp_path / "run.2.pdf")])
+LONGEST = 251 * "b" + ".pdf"  # of the names that Linux takes
+
+
+@pytest.mark.parametrize("name", ["run.2.pdf", LONGEST])
+def test_any_other_name_is_taken_and_flags_alone_make_no_file(tmp_path, name):
+    args = bnn.parse_args(["-o", str(tmp_path / name)])
     assert os.listdir(tmp_path) == []
     bnn.save(plt.Figure(), args.output)
-    assert (tmp_path / "run.2.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / name).read_bytes().startswith(b"%PDF")
 
 
 # else two jobs in one folder could take each other's

@@ -223,6 +223,7 @@ SIDES = {
     "n_eff of 400": (1, 400, []),
     "n_eff of 399": (1, 399, [N_EFF]),
     "n_eff of 170": (1, 170, [N_EFF]),
+    "r_hat of infinity": (0, np.inf, [R_HAT]),
     "r_hat of nan": (0, np.nan, [NAN]),
     "n_eff of nan": (1, np.nan, [NAN]),
 }
@@ -238,6 +239,13 @@ def test_one_value_beyond_a_threshold_is_enough(
     columns[:, which, position] = value
     out, _ = judged(draws)
     assert_told(out, *beginnings)
+
+
+def test_n_eff_above_the_number_of_draws_and_r_hat_below_1_are_told_as_they_are(stated):
+    values = np.ones((4, 1000, 1))
+    values[:, 0] = 0.99
+    values[:, 1] = 5000
+    assert bnn.worst_r_hat_and_n_eff(values) == (0.99, 5000)
 
 
 @pytest.mark.parametrize("which, value, beginnings", SIDES.values(), ids=SIDES)

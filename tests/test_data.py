@@ -29,7 +29,8 @@ def recipe(N=100, D_X=3, sigma_obs=0.05, N_test=500):
     def standardised(y):
         return [(y - mean) / variance**0.5]
 
-    x_test = [-1.3 + 2.6 * n / (N_test - 1) for n in range(N_test)]
+    steps = max(1, N_test - 1)
+    x_test = [-1.3 + 2.6 * n / steps for n in range(N_test)]
     return (
         [features(z) for z in x],
         [standardised(y) for y in Y],
@@ -41,6 +42,7 @@ def recipe(N=100, D_X=3, sigma_obs=0.05, N_test=500):
 SETTINGS = [
     {},
     {"N": 2, "D_X": 1, "sigma_obs": 0.5, "N_test": 3},
+    {"N_test": 1},
     {"N": 37, "D_X": 5, "sigma_obs": 0.0, "N_test": 10},
 ]
 

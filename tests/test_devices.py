@@ -302,12 +302,15 @@ def test_loops_run_on_a_gpu_without_asking_the_host_where_that_was_measured(use)
         assert use(device, USERS, version)[0].split() == [USERS]
 
 
+PRECISION = "jax_default_matmul_precision"
+
+
 @pytest.mark.parametrize(
     "device, precision", [("cpu", None), ("gpu", "highest"), ("tpu", "highest")]
 )
 def test_accelerators_do_not_round_the_factors_of_a_product(use, device, precision):
     _, settings = use(device)
-    assert settings.get("jax_default_matmul_precision") == precision
+    assert settings.get(PRECISION) == precision
 
 
 @pytest.mark.parametrize(
@@ -319,6 +322,8 @@ def test_a_call_sets_the_platform_and_on_a_cpu_a_device_for_each_chain(
     _, settings = use(device)
     assert settings["jax_platforms"] == platform
     assert settings.get("jax_num_cpu_devices") == devices
+    only_here = "jax_num_cpu_devices" if device == "cpu" else PRECISION
+    assert set(settings) == {"jax_platforms", only_here}
 
 
 def test_later_calls_take_the_devices_that_are_there(run_program):

@@ -79,7 +79,7 @@ def test_what_cannot_be_written_is_told_before_any_work(run_script, earlier, fol
     assert_is_bad_input(run_script(*SMOKE, launcher=UNPRIVILEGED))
 
 
-def test_an_earlier_picture_and_the_table_survive_a_full_disk(run_script, earlier):
+def test_an_earlier_picture_and_the_tables_survive_a_full_disk(run_script, earlier):
     # every write beyond 4 kB fails, as on a disk that fills up
     small_files = ["bash", "-c", 'ulimit -f 4; exec "$0" "$@"']
     only_read = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}
@@ -87,6 +87,7 @@ def test_an_earlier_picture_and_the_table_survive_a_full_disk(run_script, earlie
     assert result.returncode == 1
     assert re.fullmatch("bnn.py: error: cannot write .*\n", result.stderr)
     assert len(rows(result.stdout)) == 46
+    assert "What has to converge" in result.stdout
     assert os.listdir(earlier.parent) == ["bnn_plot.pdf"]
 
 

@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from helpers import SMOKE, X_GOOD, Y_GOOD, predict_all, run_few, two_chains
+from numpyro.distributions.constraints import real
 from numpyro.infer import NUTS, Predictive, log_likelihood
 
 import bnn
@@ -51,9 +52,12 @@ def two_widths_and_a_factor(X, Y, D_H):
     numpyro.factor("what else is known", -1.0)
 
 
-def between_unknown_limits(X, Y, D_H):
+def an_unknown_input_and_unknown_limits(X, Y, D_H):
     """Every Y is equally probable, not too far from f."""
     N, D_X = X.shape
+    missing = numpyro.sample("missing", dist.ImproperUniform(real, (), ()))
+    numpyro.factor("what is known of it", -(missing**2))
+    X = X.at[3, 1].set(missing)
     w = numpyro.sample("w", dist.Normal(np.zeros((D_X, 1)), 1.0))
     f = numpyro.deterministic("f", bnn.linear(w, X.T).T)
     width = 9.0 + numpyro.sample("more width", dist.HalfNormal(1.0))
@@ -65,7 +69,7 @@ def between_unknown_limits(X, Y, D_H):
 OTHER = {
     "two outputs": (two_outputs, np.hstack([Y_GOOD, Y_GOOD]), 2),
     "two widths": (two_widths_and_a_factor, Y_GOOD, (1, 1)),
-    "unknown limits": (between_unknown_limits, Y_GOOD, 1),
+    "unknown limits": (an_unknown_input_and_unknown_limits, Y_GOOD, 1),
 }
 
 
@@ -193,6 +197,25 @@ def test_as_many_draws_are_made_as_asked_for(num_chains, num_warmup, num_samples
     assert steps.shape == (num_chains, num_samples)
     # NumPyro's count of all draws of a chain
     assert np.all(mcmc.last_state.i == num_warmup + num_samples)
+
+
+# twice would be too much for the 8 GB of README
+def test_the_draws_are_kept_once():
+    mcmc = bnn.run_inference(
+        line,
+        jax.random.key(0),
+        X_GOOD,
+        Y_GOOD,
+        D_H=2,
+        num_warmup=0,
+        num_samples=7,
+        num_chains=2,
+        progress_bar=False,
+    )
+    kept = [array.shape for array in jax.live_arrays()]
+    assert kept.count((2, 7, 9, 1)) == 1  # f of mcmc
+    assert (14, 9, 1) not in kept
+    assert len(mcmc.get_samples()["f"]) == 14
 
 
 def test_sizes_by_position_are_warm_up_draws_and_chains():

@@ -120,6 +120,14 @@ def test_pieces_of_the_lesson_run_when_copied():
     plt.close(fig)
 
 
+def test_no_piece_needs_a_constant_that_a_reader_could_forget_to_copy():
+    assert not [node for node in TREE.body if isinstance(node, ast.Assign)]
+
+
+def test_its_output_can_be_printed_in_any_locale():
+    assert SOURCE.isascii()
+
+
 def test_no_piece_exceeds_45_lines():
     sizes = {}
     for name, node in PIECES.items():

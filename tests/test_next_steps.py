@@ -210,11 +210,12 @@ def test_a_column_that_new_inputs_lack_is_told(run_page):
         run_page(x, x.drop(columns="night"), outputs())
 
 
-def test_inputs_in_tiny_units_are_predicted_alike(run_page):
+@pytest.mark.parametrize("unit, zero", [(1e-9, 0.0), (1.0, 1e8)])
+def test_inputs_in_tiny_units_or_far_from_0_are_predicted_alike(run_page, unit, zero):
     x = mixed_frame()
-    tiny = 1e-9 * x.astype(float)
+    other = zero + unit * x.astype(float)
     ours = run_page(x, x, outputs())
-    theirs = run_page(tiny, tiny, outputs())
+    theirs = run_page(other, other, outputs())
     np.testing.assert_allclose(ours["f_new"], theirs["f_new"], rtol=1e-3)
 
 
@@ -281,7 +282,7 @@ def test_missing_whole_numbers_in_Y_are_told(run_page):
 @pytest.mark.parametrize("name", ["temperature", "night", "visitors"])
 def test_the_picture_over_one_of_several_inputs(run_page, name):
     x = mixed_frame()
-    x.index = pd.date_range("2026-01-01", periods=len(x))
+    x.index = pd.DatetimeIndex(len(x) * ["2026-01-01"])  # labels that repeat
     Y = outputs()
     names = run_page(x, x, Y)
     plt.close("all")

@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 import bnn
 
 CURVES = np.random.default_rng(0).standard_normal((1, 20, 9, 1))
-STYLES = ["default", "seaborn-v0_8-notebook", "seaborn-v0_8-poster", "dark_background"]
+STYLES = ["default", "dark_background", "fivethirtyeight", "seaborn-v0_8"]
+STYLES += ["seaborn-v0_8-notebook", "seaborn-v0_8-poster"]
 
 
 @pytest.fixture(autouse=True)
@@ -201,12 +202,17 @@ def size_of_crosses(N):
     return line_of(ax, "training data").get_markersize()
 
 
-def test_all_data_and_bands_are_within_the_picture_on_any_scale():
-    Y = 1000 * Y_GOOD
-    curves = 1000 * CURVES
-    bottom, top = axes_of(X_GOOD, Y, X_GOOD, Y, curves, curves).get_ylim()
-    assert bottom < min(Y.min(), np.quantile(curves, 0.05))
-    assert top > max(Y.max(), np.quantile(curves, 0.95))
+@pytest.mark.parametrize(
+    "scales", [[1000, 1000, 1000], [9, 1, 1], [1, 9, 1], [1, 1, 9]]
+)
+def test_data_truth_and_bands_are_within_the_picture_on_any_scale(scales):
+    of_data, of_truth, of_curves = scales
+    Y = of_data * Y_GOOD
+    truth = of_truth * Y_GOOD
+    curves = of_curves * CURVES
+    bottom, top = axes_of(X_GOOD, Y, X_GOOD, truth, curves, curves).get_ylim()
+    assert bottom < min(Y.min(), truth.min(), np.quantile(curves, 0.05))
+    assert top > max(Y.max(), truth.max(), np.quantile(curves, 0.95))
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

@@ -1,5 +1,7 @@
 """Does the vmapped prediction equal the network, plus noise that no draws share?"""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -202,13 +204,16 @@ def test_inputs_that_do_not_fit_the_draws_are_told(columns):
 
 
 def test_any_function_of_any_draws_is_computed_for_all():
-    def square(key, draw):
-        return draw["w2"] ** 2
+    def squares(key, draw):
+        return {name: value**2 for name, value in draw.items()}
 
     draws = two_chains().get_samples(group_by_chain=True)
     no_scalar = {"w2": draws["w2"]}
-    squares = bnn.for_all_draws(square, jax.random.key(0), no_scalar)
-    np.testing.assert_allclose(squares, draws["w2"] ** 2, rtol=1e-6)
+    for some in [draws, no_scalar]:
+        found = bnn.for_all_draws(squares, jax.random.key(0), some)
+        assert set(found) == set(some)
+        for name, values in found.items():
+            np.testing.assert_allclose(values, draws[name] ** 2, rtol=1e-6)
 
 
 # draws go through in batches of 20
@@ -244,11 +249,12 @@ def test_the_results_are_those_of_the_key():
 
 
 def test_a_model_that_does_not_record_f_is_told():
-    def model(X, Y, D_H):
-        numpyro.sample("Y", dist.Normal(np.zeros((9, 1)), 1.0), obs=Y)
+    def model(X, Y, D_H, scale):
+        numpyro.sample("Y", dist.Normal(np.zeros((9, 1)), scale), obs=Y)
 
     with pytest.raises(ValueError, match="model must record its output"):
-        bnn.predict(model, jax.random.key(0), {}, X_GOOD, 2)
+        fixed = partial(model, scale=1.0)
+        bnn.predict(fixed, jax.random.key(0), {}, X_GOOD, 2)
 
 
 def test_a_model_that_observes_Y_when_it_predicts_is_told():
