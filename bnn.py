@@ -455,7 +455,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
         raise ValueError(f"f_draws and Y_draws must have shape {shape}, not {found}")
     x = X[:, 1]  # (N,)
     x_test = X_test[:, 1]  # (N_test,)
-    if not np.all(np.diff(x_test) >= 0):
+    if not np.all(x_test[:-1] <= x_test[1:]):
         raise ValueError("X_test must be sorted by its column 1")
 
     f_band = np.quantile(f_draws, [0.05, 0.95], axis=(0, 1, 3))  # (2, N_test)
@@ -596,16 +596,19 @@ def check_likelihood(model, X, Y, D_H):
     """Check the shape of what ``model`` observes, and print signs of a useless fit.
 
     ValueError with the shapes of a distribution and its data, if some of the data would
-    count more than once; for data outside of the support of their distribution, where
-    that is known beforehand; and if Y is not observed, or nothing is.
+    count more than once; for labels and counts outside of the support of their
+    distribution; and if Y is not observed, or nothing is.
     """
 
     def check(rng_key):
         seeded = handlers.seed(model, rng_key)
         # as NUTS starts: not every prior can be drawn from
         started = handlers.substitute(seeded, substitute_fn=init_to_uniform)
-        # in NumPy a part of Y, such as Y[:, 0], still has values here
-        trace = handlers.trace(started).get_trace(X, np.asarray(Y), D_H)
+        traced = handlers.trace(started)
+        try:  # in NumPy a part of Y, such as Y[:, 0], has values that can be judged
+            trace = traced.get_trace(X, np.asarray(Y), D_H)
+        except (AttributeError, jax.errors.JAXTypeError):  # as by the index of a plate
+            trace = traced.get_trace(X, Y, D_H)
         sampled = [site for site in trace.values() if site["type"] == "sample"]
         observed = [site for site in sampled if site["is_observed"]]
         unknowns = [site["name"] for site in sampled if not site["is_observed"]]
@@ -619,8 +622,8 @@ def check_likelihood(model, X, Y, D_H):
 
 def check_observed(name, distribution, data):
     """Check the data that a model observes under one name."""
-    if np.ndim(data) == 0 or np.size(data) == 0:
-        return  # a constant that holds f near it, say, or none of the data
+    if np.size(data) < 2:
+        return  # none of the data, or a constant that holds f near it, say
     shape = distribution.shape()
     try:
         fits = np.broadcast_shapes(shape, np.shape(data)) == np.shape(data)
@@ -632,24 +635,34 @@ def check_observed(name, distribution, data):
             f"{np.shape(data)}, not {shape}: else data may count more than once (see "
             "plate and to_event)"
         )
-    if isinstance(data, jax.core.Tracer):
-        return  # JAX has computed it from Y, so it has no values yet
-    data = np.asarray(data)
+    layers = [distribution, getattr(distribution, "base_dist", None)]
+    # in masked data some values only hold a place
+    is_masked = any(isinstance(layer, dist.MaskedDistribution) for layer in layers)
+    # what JAX computes from the data has no values yet
+    has_values = not isinstance(data, jax.core.Tracer)
+    if has_values and not is_masked:
+        check_values(name, distribution, np.asarray(data))
+
+
+def check_values(name, distribution, data):
+    """Check the values that a model observes, as far as they are known beforehand."""
     try:
         support = distribution.support
         is_discrete = support.is_discrete
-        is_inside = np.all(support(data))
-    except (AssertionError, AttributeError, NotImplementedError):
+        judged = data if is_discrete else data - np.mean(data, axis=0)
+        is_inside = bool(np.all(support(judged)))
+    except (AssertionError, AttributeError, NotImplementedError, ValueError):
         return  # a distribution of the reader's own may not state its support
     except jax.errors.JAXTypeError:
         is_inside = True  # bounds that depend on unknowns have no values yet
-    if not is_inside:
-        raise ValueError(
-            f"{name} must be in the support of its distribution, {support}"
-        )
-    if is_discrete:
-        return  # labels and counts have no scale
-    print_scale_note(name, data, smallest_sd=1 / 3)
+    if is_discrete:  # labels and counts have no scale
+        if not is_inside:
+            raise ValueError(
+                f"{name} must be in the support of its distribution, {support}"
+            )
+        return
+    if is_inside:  # else, as where Y must be positive, it cannot be standardised
+        print_scale_note(name, data, smallest_sd=1 / 3)
     if data.dtype.kind in "iu" and np.ptp(data) > 1:
         print(
             f"Note: model takes the whole numbers of {name} for measurements.\n"

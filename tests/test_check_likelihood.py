@@ -119,6 +119,27 @@ class DependentSupport(WithoutSupport):
     support = dist.constraints.dependent
 
 
+class DependentNumbers(WithoutSupport):
+    """The same, but it is known to be of real numbers."""
+
+    support = dist.constraints.dependent(is_discrete=False, event_dim=0)
+
+
+class BeyondMinus9(dist.constraints.Constraint):
+    """A reader's own, which is judged by JAX."""
+
+    event_dim = 0
+
+    def __call__(self, x):
+        return jnp.greater(x, -9.0)
+
+
+class SupportOfOnesOwn(WithoutSupport):
+    """A distribution with it."""
+
+    support = BeyondMinus9()
+
+
 # limits that depend on unknowns, so that nobody knows them before sampling
 def between(f):
     return dist.Uniform(f - 0.001, f + 0.001)
@@ -133,13 +154,40 @@ def trials(f):
 
 
 def with_constraints(X, Y, D_H):
-    """Two zeros that hold f near them, and a part of the data that has no row."""
+    """Three zeros that hold others near them, and a part of the data without a row."""
     bnn.model(X, Y, D_H)
     slopes = numpyro.sample("slopes", dist.Normal(np.zeros((8, 1)), 1.0))
     numpyro.sample("smooth", dist.Normal(slopes, 0.1), obs=0.0)
     numpyro.sample("steady", dist.Normal(slopes, 0.1), obs=np.array(0.0))
+    numpyro.sample("even", dist.Normal(slopes, 0.1), obs=np.zeros(1))
     above = Y > 100
     numpyro.sample("above", dist.Normal(np.zeros((0,)), 1.0), obs=Y[above])
+
+
+def by_the_index_of_the_plate(X, Y, D_H):
+    with numpyro.plate("data", len(X)) as rows:
+        numpyro.sample("Y", dist.Normal(X[rows, 0], 1.0), obs=Y[rows, 0])
+
+
+# Distributions of a range, whose data cannot be standardised
+def proportions(f):
+    return dist.Beta(jnp.exp(f), 2.0)
+
+
+def waiting_times(f):
+    return dist.Gamma(2.0, jnp.exp(-f))
+
+
+# -1 holds the place of what was not counted
+PLACEHOLDERS = COUNTS - 1
+
+
+def masked_counts(f):
+    return counts(f).mask(PLACEHOLDERS >= 0)
+
+
+def masked_rows(f):
+    return rows(counts)(f).mask(PLACEHOLDERS[:, 0] >= 0)
 
 
 def without_Y(X, Y, D_H):
@@ -166,6 +214,13 @@ RIGHT = {
     "without support": (model_of(WithoutSupport, plate=None), Y_GOOD),
     "dependent support": (model_of(DependentSupport, plate=None), Y_GOOD),
     "without support, rows": (model_of(rows(WithoutSupport)), Y_GOOD),
+    "dependent numbers": (model_of(DependentNumbers, plate=None), Y_GOOD),
+    "support of one's own": (model_of(SupportOfOnesOwn, plate=None), Y_GOOD),
+    "by the index of the plate": (by_the_index_of_the_plate, Y_GOOD),
+    "proportions": (model_of(rows(proportions)), 0.9 - 0.1 * RARE),
+    "waiting times": (model_of(rows(waiting_times)), 1000.0 + Y_GOOD),
+    "masked counts": (model_of(rows(masked_counts)), PLACEHOLDERS),
+    "masked rows": (model_of(masked_rows), PLACEHOLDERS),
     "with constraints": (with_constraints, Y_GOOD),
     "unknown limits": (model_of(rows(between)), Y_GOOD),
     "an unknown lower limit": (model_of(rows(above)), Y_GOOD),
@@ -175,7 +230,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("model, Y", RIGHT.values(), ids=RIGHT)
 def test_of_other_models_nothing_is_told(model, Y, capsys):
-    bnn.check_likelihood(model, X_GOOD, Y, 2)
+    bnn.check_likelihood(model, *bnn.check_data(X_GOOD, Y), 2)
     assert capsys.readouterr().out == ""
 
 

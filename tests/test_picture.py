@@ -130,6 +130,20 @@ def test_inputs_that_are_not_sorted_are_told(order):
     assert_is_told(told, X_GOOD, Y_GOOD, X_GOOD[order], Y_GOOD, CURVES, CURVES)
 
 
+# their differences would wrap
+@pytest.mark.parametrize("kind, x", [(np.uint8, [60, 20, 40]), (np.bool_, [1, 0, 1])])
+def test_small_whole_numbers_that_are_not_sorted_are_told(kind, x):
+    X_test = np.array([[1, 1, 1], x], kind).T
+    curves = CURVES[:, :, :3]
+    assert_is_told("sorted", X_GOOD, Y_GOOD, X_test, None, curves, curves)
+
+
+def test_small_whole_numbers_that_are_sorted_are_drawn():
+    X_test = np.array([[1, -100], [1, 100]], np.int8)
+    curves = CURVES[:, :, :2]
+    axes_of(X_GOOD, Y_GOOD, X_test, None, curves, curves)
+
+
 def test_data_may_come_in_any_order_and_inputs_repeat():
     X_test = np.repeat(X_GOOD[:5], 2, axis=0)[:9]
     axes_of(X_GOOD[::-1], Y_GOOD, X_test, None, CURVES, CURVES)
