@@ -160,8 +160,8 @@ def with_constraints(X, Y, D_H):
     numpyro.sample("smooth", dist.Normal(slopes, 0.1), obs=0.0)
     numpyro.sample("steady", dist.Normal(slopes, 0.1), obs=np.array(0.0))
     numpyro.sample("even", dist.Normal(slopes, 0.1), obs=np.zeros(1))
-    above = Y > 100
-    numpyro.sample("above", dist.Normal(np.zeros((0,)), 1.0), obs=Y[above])
+    no_rows = np.arange(0)
+    numpyro.sample("none", dist.Normal(np.zeros((0, 1)), 1.0), obs=Y[no_rows])
 
 
 def by_the_index_of_the_plate(X, Y, D_H):
