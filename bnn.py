@@ -655,12 +655,12 @@ def check_values(name, distribution, data):
         return  # a distribution of the reader's own may not state its support
     except jax.errors.JAXTypeError:
         is_inside = True  # bounds that depend on unknowns have no values yet
-    if is_discrete:  # labels and counts have no scale
-        if not is_inside:
-            raise ValueError(
-                f"{name} must be in the support of its distribution, {support}"
-            )
-        return
+    if is_discrete and not is_inside:
+        raise ValueError(
+            f"{name} must be in the support of its distribution, {support}"
+        )
+    if is_discrete:
+        return  # labels and counts have no scale
     if is_inside:  # else, as where Y must be positive, it cannot be standardised
         print_scale_note(name, data, smallest_sd=1 / 3)
     if data.dtype.kind in "iu" and np.ptp(data) > 1:

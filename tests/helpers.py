@@ -137,10 +137,10 @@ RARE = np.eye(9, 1, dtype=int)  # labels of two classes
 FEW = {"num_warmup": 4, "num_samples": 6, "progress_bar": False}
 
 
-def run_few(model=bnn.model, X=X_GOOD, Y=Y_GOOD, D_H=2, num_chains=1):
-    """What run_inference returns after 4 + 6 draws."""
+def run_few(model=bnn.model, X=X_GOOD, Y=Y_GOOD, D_H=2, **settings):
+    """What run_inference returns after 4 + 6 draws, if settings say nothing else."""
     key = jax.random.key(0)
-    return bnn.run_inference(model, key, X, Y, D_H, num_chains=num_chains, **FEW)
+    return bnn.run_inference(model, key, X, Y, D_H, **{**FEW, **settings})
 
 
 @cache

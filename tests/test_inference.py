@@ -179,18 +179,8 @@ def test_each_chain_starts_elsewhere(tiny_steps, num_chains):
 @pytest.mark.parametrize("num_chains", [1, 6])
 @pytest.mark.parametrize("num_warmup, num_samples", [(0, 6), (4, 8)])
 def test_as_many_draws_are_made_as_asked_for(num_chains, num_warmup, num_samples):
-    key = jax.random.key(0)
-    mcmc = bnn.run_inference(
-        line,
-        key,
-        X_GOOD,
-        Y_GOOD,
-        D_H=2,
-        num_warmup=num_warmup,
-        num_samples=num_samples,
-        num_chains=num_chains,
-        progress_bar=False,
-    )
+    sizes = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
+    mcmc = run_few(line, **sizes)
     draws = mcmc.get_samples(group_by_chain=True)
     assert draws["f"].shape == (num_chains, num_samples, 9, 1)
     steps = mcmc.get_extra_fields(group_by_chain=True)["num_steps"]
@@ -201,17 +191,7 @@ def test_as_many_draws_are_made_as_asked_for(num_chains, num_warmup, num_samples
 
 # twice would be too much for the 8 GB of README
 def test_the_draws_are_kept_once():
-    mcmc = bnn.run_inference(
-        line,
-        jax.random.key(0),
-        X_GOOD,
-        Y_GOOD,
-        D_H=2,
-        num_warmup=0,
-        num_samples=7,
-        num_chains=2,
-        progress_bar=False,
-    )
+    mcmc = run_few(line, num_warmup=0, num_samples=7, num_chains=2)
     kept = [array.shape for array in jax.live_arrays()]
     assert kept.count((2, 7, 9, 1)) == 1  # f of mcmc
     assert (14, 9, 1) not in kept
@@ -235,17 +215,8 @@ def test_what_others_have_compiled_stays():
 
 def test_a_higher_target_accept_prob_makes_smaller_steps():
     def step_size(target):
-        mcmc = bnn.run_inference(
-            line,
-            jax.random.key(0),
-            X_GOOD,
-            Y_GOOD,
-            D_H=2,
-            num_warmup=200,
-            num_samples=4,
-            progress_bar=False,
-            target_accept_prob=target,
-        )
+        sizes = dict(num_warmup=200, num_samples=4)
+        mcmc = run_few(line, **sizes, target_accept_prob=target)
         return mcmc.last_state.adapt_state.step_size
 
     # step sizes after short warm-ups differ by tens of percent; here it is a half
