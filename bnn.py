@@ -293,6 +293,7 @@ def print_convergence(mcmc, names=()):
     C, S = extra["diverging"].shape  # NumPyro always records it
     if S < 4:
         raise ValueError(f"each chain must have 4 or more draws, not {S}")
+    names = list(names)  # of a generator, say
     for name in names:
         if name not in draws:
             raise ValueError(f"names must be among {list(draws)}, not {name!r}")
@@ -413,7 +414,6 @@ def for_all_draws(function, rng_key, draws):
 
     ValueError unless all begin with the same (C, S).
     """
-    draws = {name: np.asarray(values) for name, values in draws.items()}
     leading = {values.shape[:2] for values in draws.values()}
     have_two_axes = all(len(shape) == 2 for shape in leading)
     if len(leading) != 1 or not have_two_axes:
@@ -428,7 +428,8 @@ def for_all_draws(function, rng_key, draws):
     def one_chain(keys_and_draws):
         return jax.lax.map(one_draw, keys_and_draws, batch_size=20)
 
-    all_chains = jax.vmap(one_chain)
+    # compiled as a whole, so that what function does not use of draws is not copied
+    all_chains = jax.jit(jax.vmap(one_chain))
     return jax.device_get(all_chains((keys, draws)))
 
 
@@ -445,8 +446,8 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     ValueError for predictions of another shape, X without a column 1, or X_test not
     sorted by that column.
     """
-    X = np.asarray(X)
-    X_test = np.asarray(X_test)
+    X = np.asarray(X, float)
+    X_test = np.asarray(X_test, float)
     if X.shape[1] < 2:
         raise ValueError(f"X must have a column 1 to plot over, not shape {X.shape}")
     shape = (*f_draws.shape[:2], len(X_test), 1)
@@ -538,9 +539,9 @@ def main(argv=()):
 def check_data(X, Y):
     """Return X (N, D_X) and Y (N, ...) as JAX arrays, and print what X may lack.
 
-    X becomes float, and so does Y unless it holds whole numbers or booleans: labels,
-    say. ValueError for other shapes, and with their place for NaN, infinity, masked
-    values and, in Y, whole numbers beyond 32 bits.
+    X becomes float, and so does Y unless its type is of whole numbers or booleans:
+    labels, say. ValueError for other shapes, for what is no real number, and with their
+    place for NaN, infinity, masked values and, in Y, whole numbers beyond 32 bits.
     """
     X = as_array("X", X, keep_whole_numbers=False)
     Y = as_array("Y", Y, keep_whole_numbers=True)
@@ -558,11 +559,13 @@ def as_array(name, values, keep_whole_numbers):
     """Return an array of finite numbers for ``check_data``."""
     try:
         masked = np.ma.asarray(values)
+        if masked.dtype.kind in "cmM":  # complex numbers, times and dates
+            raise TypeError(f"not {masked.dtype}")
         is_whole = keep_whole_numbers and masked.dtype.kind in "biu"
         dtype = jnp.result_type(masked.data if is_whole else float)
         with np.errstate(over="ignore"):  # it becomes infinity, which is told below
             array = np.asarray(masked, dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must hold finite numbers: {error}") from None
     is_bad = np.ma.getmaskarray(masked) | ~np.isfinite(array)
     if is_whole:
@@ -606,7 +609,7 @@ def check_likelihood(model, X, Y, D_H):
         started = handlers.substitute(seeded, substitute_fn=init_to_uniform)
         traced = handlers.trace(started)
         try:  # in NumPy a part of Y, such as Y[:, 0], has values that can be judged
-            trace = traced.get_trace(X, np.asarray(Y), D_H)
+            trace = traced.get_trace(X, np.array(Y), D_H)
         except (AttributeError, jax.errors.JAXTypeError):  # as by the index of a plate
             trace = traced.get_trace(X, Y, D_H)
         sampled = [site for site in trace.values() if site["type"] == "sample"]
@@ -635,7 +638,9 @@ def check_observed(name, distribution, data):
             f"{np.shape(data)}, not {shape}: else data may count more than once (see "
             "plate and to_event)"
         )
-    layers = [distribution, getattr(distribution, "base_dist", None)]
+    layers = [distribution]
+    while hasattr(layers[-1], "base_dist"):  # as to_event puts one around another
+        layers.append(layers[-1].base_dist)
     # in masked data some values only hold a place
     is_masked = any(isinstance(layer, dist.MaskedDistribution) for layer in layers)
     # what JAX computes from the data has no values yet
@@ -649,7 +654,9 @@ def check_values(name, distribution, data):
     try:
         support = distribution.support
         is_discrete = support.is_discrete
-        judged = data if is_discrete else data - np.mean(data, axis=0)
+        centred = data - np.mean(data, axis=0)
+        # a range that ends somewhere cannot be standardised
+        judged = data if is_discrete else 1e6 * centred
         is_inside = bool(np.all(support(judged)))
     except (AssertionError, AttributeError, NotImplementedError, ValueError):
         return  # a distribution of the reader's own may not state its support
@@ -661,9 +668,9 @@ def check_values(name, distribution, data):
         )
     if is_discrete:
         return  # labels and counts have no scale
-    if is_inside:  # else, as where Y must be positive, it cannot be standardised
+    if is_inside:
         print_scale_note(name, data, smallest_sd=1 / 3)
-    if data.dtype.kind in "iu" and np.ptp(data) > 1:
+    if data.dtype.kind in "iu" and not np.all(np.isin(data, [0, 1])):
         print(
             f"Note: model takes the whole numbers of {name} for measurements.\n"
             "Labels and counts need a discrete distribution."
@@ -778,7 +785,9 @@ def add_xla_flags(device):
         # Loops run on the GPU without asking the host: a step takes half the time. With
         # older versions of JAX that was not measured.
         flags = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
-    users_flags = os.environ.get("XLA_FLAGS", "")
+    users_flags = os.environ.get("XLA_FLAGS", "").strip()
+    if users_flags[:1] not in ("", "-"):
+        return  # the name of a file with flags: it can have none beside it
     if flags and flags not in users_flags:  # a second call adds nothing
         os.environ["XLA_FLAGS"] = f"{flags} {users_flags}"
 
@@ -877,6 +886,8 @@ def picture(text):
     fig = plt.Figure()
     fig.suptitle("x")
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")  # such as a link to /dev/null
         fig.savefig(io.BytesIO(), format=path.suffix[1:])  # the format can be drawn
         # a file can be made, beside what a link points to
         with tempfile.NamedTemporaryFile(dir=path.resolve().parent):

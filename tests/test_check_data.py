@@ -51,6 +51,10 @@ BAD = {
         [0.0, np.nan] + 6 * [1.0] + [np.nan],
         r"Y.*\[0\].* 2 row",
     ),
+    "dates": ([["2026-01-01", "NaT"]] * 9, Y_GOOD, "X must hold finite numbers"),
+    "complex numbers": (X_GOOD, Y_GOOD + 0j, "Y must hold finite.*complex"),
+    "a number beyond floats": (X_GOOD, [[10**400]] * 9, "Y must hold finite numbers"),
+    "a third axis": (np.ones((9, 2, 2)), Y_GOOD, r"\(N, D_X\).* \(9, 2, 2\)"),
     "None": ([[1, None]] * 9, Y_GOOD, "X must hold finite"),
     "rows of two lengths": ([[1, 2], [1]], Y_GOOD, "X must hold finite numbers"),
     "X without a second axis": (X_GOOD[:, 1], Y_GOOD, r"X must be \(N, D_X\).* \(9,\)"),
@@ -94,6 +98,22 @@ def test_the_columns_and_the_number_of_rows_are_told(value):
         bnn.check_data(array, Y_GOOD)
     with pytest.raises(ValueError, match="Y " + where):
         bnn.check_data(X_GOOD, array)
+
+
+def test_the_place_of_masked_labels_is_told():
+    labels = np.ma.zeros((9, 4), dtype=int)
+    labels[2:4, 1] = np.ma.masked
+    with pytest.raises(ValueError, match=r"Y must .*\[1\], from 0, in 2 row"):
+        bnn.check_data(X_GOOD, labels)
+
+
+@pytest.mark.parametrize("gap", [np.datetime64("NaT", "s"), np.timedelta64("NaT", "s")])
+def test_dates_and_times_with_gaps_are_told(gap):
+    X = np.full((9, 1), gap)
+    with pytest.raises(ValueError, match="X must hold finite numbers: not"):
+        bnn.check_data(X, Y_GOOD)
+    with pytest.raises(ValueError, match="Y must hold finite numbers: not"):
+        bnn.check_data(X_GOOD, X)
 
 
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, 2**40])
@@ -186,5 +206,10 @@ def test_whole_inputs_are_inputs_as_others(note):
 @pytest.mark.parametrize("X", [INPUT, np.hstack([np.zeros((9, 1)), INPUT])])
 def test_X_without_a_constant_column_is_told(note, X):
     assert "Note: X has no column of ones" in note(X, Y_GOOD)
-    halves = np.full((9, 1), 0.5)  # any other constant will do
-    assert note(np.hstack([X, halves]), Y_GOOD) == ""
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.3, -1, -0.7])
+def test_any_constant_but_0_will_do(note, constant):
+    values = np.resize([-1.0, 1.0], (100, 1))
+    X = np.insert(values, 1, constant, axis=1)
+    assert note(X, values) == ""

@@ -64,6 +64,37 @@ def vectors(f):
     return dist.MultivariateNormal(f, jnp.eye(f.shape[1]))
 
 
+# -1 holds the place of what was not counted
+PLACEHOLDERS = COUNTS - 1
+
+
+def masked_counts(f):
+    return counts(f).mask(PLACEHOLDERS >= 0)
+
+
+# What a model may observe in place of Y
+def computed(Y):
+    return jnp.roll(Y, 1, axis=0)
+
+
+def changed(Y):
+    return Y.at[0].set(Y[1])
+
+
+def by_index(Y):
+    with numpyro.plate("rows", len(Y)) as rows:
+        return Y[rows]
+
+
+SEEN = [lambda Y: Y, computed, changed, by_index]
+SEEN_AS = ["as it is", "computed", "changed", "by index"]
+
+
+def observing(seen, model):
+    """The model, but it sees Y so."""
+    return lambda X, Y, D_H: model(X, seen(Y), D_H)
+
+
 WRONG = {
     "measurements": (model_of(normal), Y_GOOD, (9, 9)),
     "two classes": (model_of(two_classes), RARE, (9, 9)),
@@ -75,15 +106,29 @@ WRONG = {
     "one output for two": (model_of(rows(normal), 2), Y_GOOD, (9, 2)),
     "without a plate": (model_of(normal, plate=None), Y_GOOD[:, 0], (9, 1)),
     "outputs that never fit": (model_of(rows(normal), 3), np.ones((9, 2)), (9, 3)),
+    "masked counts": (model_of(masked_counts), PLACEHOLDERS, (9, 9)),
 }
 
 
+@pytest.mark.parametrize("seen", SEEN, ids=SEEN_AS)
 @pytest.mark.parametrize("model, Y, shape", WRONG.values(), ids=WRONG)
-def test_both_shapes_are_told_before_sampling(model, Y, shape, monkeypatch):
+def test_both_shapes_are_told_before_sampling(seen, model, Y, shape, monkeypatch):
     monkeypatch.delattr(bnn, "MCMC")
     with pytest.raises(ValueError, match="distribution of Y in model") as error:
-        run_few(model, Y=Y)
+        run_few(observing(seen, model), Y=Y)
     assert f"{Y.shape}, not {shape}" in str(error.value)
+
+
+def test_two_data_can_count_twice():
+    with pytest.raises(ValueError, match=r"\(2, 1\), not \(2, 2\)"):
+        bnn.check_likelihood(model_of(normal), X_GOOD[:2], Y_GOOD[:2], 2)
+
+
+@pytest.mark.parametrize("seen", SEEN, ids=SEEN_AS)
+def test_a_model_may_change_Y_before_it_observes_it(seen, capsys):
+    model = observing(seen, bnn.model)
+    bnn.check_likelihood(model, *bnn.check_data(X_GOOD, Y_GOOD), 2)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_site_of_another_name_is_told_by_it():
@@ -178,16 +223,29 @@ def waiting_times(f):
     return dist.Gamma(2.0, jnp.exp(-f))
 
 
-# -1 holds the place of what was not counted
-PLACEHOLDERS = COUNTS - 1
-
-
-def masked_counts(f):
-    return counts(f).mask(PLACEHOLDERS >= 0)
-
-
 def masked_rows(f):
     return rows(counts)(f).mask(PLACEHOLDERS[:, 0] >= 0)
+
+
+def masked_and_expanded(f):
+    masked = dist.Poisson(jnp.exp(f)).mask(PLACEHOLDERS >= 0)
+    return masked.expand((9, 2))
+
+
+WITH_A_GAP = np.where(RARE == 1, -999.0, Y_GOOD)
+
+
+def masked_normal(f):
+    return normal(f).mask(WITH_A_GAP > -900)
+
+
+def angles(f):
+    return dist.VonMises(f, 1.0)
+
+
+def shifted_in_place(X, Y, D_H):
+    Y -= 0.1
+    bnn.model(X, Y, D_H)
 
 
 def without_Y(X, Y, D_H):
@@ -221,6 +279,13 @@ RIGHT = {
     "waiting times": (model_of(rows(waiting_times)), 1000.0 + Y_GOOD),
     "masked counts": (model_of(rows(masked_counts)), PLACEHOLDERS),
     "masked rows": (model_of(masked_rows), PLACEHOLDERS),
+    "a masked measurement": (model_of(rows(masked_normal)), WITH_A_GAP),
+    "masked, in two columns": (
+        model_of(rows(masked_and_expanded)),
+        np.hstack([PLACEHOLDERS, PLACEHOLDERS]),
+    ),
+    "angles": (model_of(rows(angles)), 2 + Y_GOOD / 2),
+    "shifted in place": (shifted_in_place, Y_GOOD),
     "with constraints": (with_constraints, Y_GOOD),
     "unknown limits": (model_of(rows(between)), Y_GOOD),
     "an unknown lower limit": (model_of(rows(above)), Y_GOOD),
@@ -234,8 +299,19 @@ def test_of_other_models_nothing_is_told(model, Y, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("model", [bnn.model, model_of(rows(normal))])
-@pytest.mark.parametrize("Y", [2 * RARE, RARE * np.uint8(200), RARE - RARE[::-1]])
+WHOLE = [
+    2 * RARE,
+    RARE * np.uint8(200),
+    RARE - RARE[::-1],
+    (200 * RARE - 100).astype(np.int8),
+    RARE + 1,
+]
+
+
+@pytest.mark.parametrize(
+    "model", [bnn.model, model_of(rows(normal)), model_of(rows(waiting_times))]
+)
+@pytest.mark.parametrize("Y", WHOLE)
 def test_whole_numbers_as_measurements_are_told(model, Y, capsys):
     bnn.check_likelihood(model, X_GOOD, Y, 2)
     out = capsys.readouterr().out
@@ -334,16 +410,40 @@ OF_THE_PRIOR = [
 ]
 
 
+@pytest.mark.parametrize("seen", SEEN, ids=SEEN_AS)
 @pytest.mark.parametrize("model", OF_THE_PRIOR)
-def test_a_model_that_does_not_observe_Y_is_told(model):
+def test_a_model_that_does_not_observe_Y_is_told(seen, model):
     with pytest.raises(ValueError, match="model must observe Y"):
-        run_few(model)
+        run_few(observing(seen, model))
 
 
 @pytest.mark.parametrize("Y", [-COUNTS, COUNTS + 0.5])
 def test_data_outside_of_the_support_are_told(Y):
     with pytest.raises(ValueError, match="Y must be in the support"):
         bnn.check_likelihood(model_of(rows(counts)), X_GOOD, Y, 2)
+
+
+def with_other_data(distribution, data):
+    """The page's model, which observes more."""
+
+    def model(X, Y, D_H):
+        bnn.model(X, Y, D_H)
+        numpyro.sample("other", distribution(np.ones((9, 1))), obs=data)
+
+    return model
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_other_data_are_judged_under_their_name(kind, capsys):
+    with pytest.raises(ValueError, match="^other must be in the support"):
+        model = with_other_data(counts, kind(COUNTS + 0.5))
+        bnn.check_likelihood(model, X_GOOD, Y_GOOD, 2)
+    model = with_other_data(normal, kind(1000 * COUNTS))
+    bnn.check_likelihood(model, X_GOOD, Y_GOOD, 2)
+    out = capsys.readouterr().out
+    assert "Note: standardise other" in out
+    assert "whole numbers of other" in out
+    assert out.count("Note") == 2
 
 
 def test_a_part_of_Y_is_judged_too(capsys):

@@ -66,8 +66,9 @@ def test_lines_are_draws_mean_and_data(skewed):
     np.testing.assert_allclose(thin[-1], f[-1, -1, :, 0])
 
 
-def test_data_frames_are_drawn():
-    X = pd.DataFrame(X_GOOD)
+@pytest.mark.parametrize("kind", [float, bool, object])
+def test_data_frames_are_drawn_also_with_columns_of_two_types(kind):
+    X = pd.DataFrame({"ones": np.ones(9, kind), "x": X_GOOD[:, 1]})
     Y = pd.DataFrame(Y_GOOD)
     axes_of(X, Y, X, Y, CURVES, CURVES)
 
@@ -202,6 +203,9 @@ def test_all_lines_and_bands_are_visible_under_the_readers_style(style):
         contrast = np.subtract(to_rgb(line.get_color()), paper)
         assert np.abs(contrast).max() > 0.4
         assert line.get_linewidth() > 0
+    mean = line_of(ax, "mean prediction").get_color()
+    assert mean != line_of(ax, "draws of f").get_color()
+    for line in ax.lines:
         if line.get_marker() != "None":
             assert line.get_markeredgewidth() > 0
     for band in ax.collections:
@@ -236,6 +240,8 @@ def test_data_and_test_inputs_are_within_the_picture_whichever_go_farther(factor
     left, right = ax.get_xlim()
     assert left <= min(-1, -factor)
     assert right >= max(1, factor)
+    if factor > 1:
+        assert (left, right) == (-factor, factor)  # bands from edge to edge
 
 
 def test_a_users_open_figures_and_earlier_pictures_stay():
@@ -252,3 +258,4 @@ def test_a_users_open_figures_and_earlier_pictures_stay():
 def test_many_data_do_not_hide_the_mean():
     assert size_of_crosses(100) == 5
     assert size_of_crosses(1000) < 2
+    assert 0.4 < size_of_crosses(10_000) < 1  # they can be seen

@@ -17,6 +17,7 @@ draws = {}
 for name, shape in shapes.items():
     draws[name] = rng.standard_normal((chains, 2000, *shape), np.float32)
 draws["prec_obs"] = np.exp(draws["prec_obs"])
+draws["f"] = np.ones((chains, 2000, 100_000 // chains, 1), np.float32)  # is ignored
 key = jax.random.key(0)
 
 before = memory("VmRSS")
