@@ -202,6 +202,14 @@ def test_a_link_to_where_nothing_can_be_written_is_told_before_any_work(
     assert "--output" in refused("--output", str(link))
 
 
+# as root, a picture would take the place of the machine's /dev/null
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/null")])
+def test_what_is_no_file_is_not_replaced(refused, tmp_path_factory, make):
+    path = tmp_path_factory.mktemp("special") / "a.pdf"
+    make(path)
+    assert "it is no file" in refused("--output", str(path))
+
+
 @pytest.mark.parametrize("value", ["0", "1", "-1", "1.5", "nan", "inf", "x", ""])
 def test_a_target_is_strictly_between_0_and_1(refused, value):
     told = refused("--target-accept-prob", value)
@@ -347,6 +355,25 @@ def test_any_other_name_is_taken_and_flags_alone_make_no_file(tmp_path, name):
     assert os.listdir(tmp_path) == []
     bnn.save(plt.Figure(), args.output)
     assert (tmp_path / name).read_bytes().startswith(b"%PDF")
+
+
+def test_a_folder_that_is_gone_after_the_run_gets_one_message(tmp_path):
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    args = bnn.parse_args(["-o", str(folder / "a.png")])
+    folder.rmdir()
+    with pytest.raises(SystemExit, match="^bnn.py: error: cannot write .*a.png"):
+        bnn.save(plt.Figure(), args.output)
+
+
+def test_a_picture_that_cannot_be_replaced_gets_one_message_and_leaves_no_file(
+    tmp_path,
+):
+    args = bnn.parse_args(["-o", str(tmp_path / "a.png")])
+    args.output.mkdir()
+    with pytest.raises(SystemExit, match="^bnn.py: error: cannot write .*a.png"):
+        bnn.save(plt.Figure(), args.output)
+    assert os.listdir(tmp_path) == ["a.png"]
 
 
 # else two jobs in one folder could take each other's

@@ -284,8 +284,9 @@ def test_a_single_number_that_has_not_converged_is_warned_of(judged):
     assert_told(out, N_EFF)
 
 
-def test_those_in_names_are_judged_too(judged):
-    out, table = judged(with_other_unknowns(), names=["log_sd"])
+@pytest.mark.parametrize("kind", [list, iter, set])
+def test_those_in_names_are_judged_too(judged, kind):
+    out, table = judged(with_other_unknowns(), names=kind(["log_sd"]))
     assert_told(out, R_HAT, N_EFF)
     assert set(table) == {"f", "prec_obs", "tau", "log_sd"}
     assert "Not judged: w1, w2\n" in out
@@ -363,16 +364,20 @@ def test_the_advice_works_at_the_command_line_and_in_a_readers_own_code(judged):
         assert arguments[name].default == flags[name]
 
 
-def test_the_memory_it_needs_is_less_than_4_times_that_of_f(run_program):
+# a copy of f in float64 would take twice its memory, and more
+def test_the_memory_it_needs_is_less_than_twice_that_of_f(run_program):
     result = run_program("memory_of_convergence", 2000, 10_000)
-    assert float(stdout_of(result)) < 4
+    assert float(stdout_of(result)) < 2
 
 
 @pytest.mark.parametrize("C, S, M", [(50, 100, 1000), (3, 500_000, 2)])
-def test_blocks_are_as_small_for_many_chains_and_draws(monkeypatch, C, S, M):
+def test_blocks_are_no_larger_for_many_chains_and_draws_and_no_smaller(
+    monkeypatch, C, S, M
+):
     sizes = []
 
     def size_kept(block):
+        assert block.dtype == np.float64  # sums of float32 are too coarse for both
         sizes.append(block.size)
         return np.ones(block.shape[2:])
 
@@ -382,3 +387,4 @@ def test_blocks_are_as_small_for_many_chains_and_draws(monkeypatch, C, S, M):
     assert bnn.worst_r_hat_and_n_eff(f) == (1, 1)
     assert sum(sizes) == 2 * f.size
     assert max(sizes) <= 1_000_000 + C * S  # and one column more
+    assert len(sizes) <= 2 * (1 + f.size / 1_000_000)

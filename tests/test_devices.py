@@ -167,8 +167,9 @@ def test_on_one_gpu_all_chains_run_at_once_with_a_bar():
 @pytest.mark.parametrize("backend, in_turn", [("cpu", True), ("gpu", False)])
 def test_chains_of_a_device_take_turns_on_a_cpu_alone(monkeypatch, backend, in_turn):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    program = jax.make_jaxpr(bnn.share_chains(2, jnp.sin))(jnp.ones(4))
-    assert ("scan" in str(program)) == in_turn
+    program = str(jax.make_jaxpr(bnn.share_chains(2, jnp.sin))(jnp.ones(80)))
+    assert ("scan" in program) == in_turn
+    assert ("length=40" in program) == in_turn  # 40 chains, one at a time
 
 
 # Where a CPU is faster
@@ -286,6 +287,18 @@ def test_llvm_is_not_told_to_optimise_nothing_as_loops_are_slow_then(use):
     flags, _ = use("cpu")
     level = re.search(r"optimization_level=(\d)", flags)[1]
     assert 1 <= int(level) < 3  # 3 is XLA's default
+
+
+def test_a_loop_becomes_one_function_up_to_the_size_that_the_comment_names(use):
+    flags, _ = use("cpu")
+    threshold = re.search(r"small_while_loop_byte_threshold=(\w+)", flags)[1]
+    named = re.search(r"loop\s+#? *over at most (\d+) kB", SCRIPT.read_text())[1]
+    assert int(threshold) == 1000 * int(named)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_users_file_of_flags_stays_in_force(use, device):
+    assert use(device, "/there/flags.txt")[0] == "/there/flags.txt"
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])

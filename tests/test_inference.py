@@ -213,6 +213,34 @@ def test_what_others_have_compiled_stays():
     assert others._cache_size() == 1
 
 
+# else a cache of compiled programs would miss it for another seed
+def test_the_start_is_one_program_for_all_keys(monkeypatch):
+    jit = jax.jit
+    programs = []
+
+    def keep_the_program(function):
+        def run(*arguments):
+            program = jit(function).lower(*arguments)
+            programs.append(program.as_text())
+
+        return run
+
+    monkeypatch.setattr(bnn.NUTS, "init", lambda kernel, key: jax.random.normal(key))
+    monkeypatch.setattr(jax, "jit", keep_the_program)
+    for seed in range(2):
+        bnn.CompiledNUTS(line).init(jax.random.key(seed))
+    first, second = programs
+    assert first == second
+
+
+def test_the_cap_that_is_counted_is_the_samplers(capsys):
+    with mock.patch.object(bnn, "CompiledNUTS", wraps=bnn.CompiledNUTS) as kernel:
+        mcmc = run_few(line)
+    bnn.print_convergence(mcmc)
+    largest = 2 ** kernel.call_args.kwargs["max_tree_depth"] - 1
+    assert f"had {largest} steps, the cap" in capsys.readouterr().out
+
+
 def test_a_higher_target_accept_prob_makes_smaller_steps():
     def step_size(target):
         sizes = dict(num_warmup=200, num_samples=4)

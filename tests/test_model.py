@@ -146,12 +146,30 @@ def test_observations_have_the_noise_of_their_precision(precision):
     assert noise.var() * precision == pytest.approx(1, abs=error)
 
 
-LAYERS = [(100, 5, True), (100, 20, False), (1000, 20, False)]
+def has_product(function, *arguments):
+    """Whether it multiplies matrices."""
+    return "dot_general" in str(jax.make_jaxpr(function)(*arguments))
 
 
-@pytest.mark.parametrize("N, D_H, is_sum", LAYERS)
+# 4096 products are a sum, and a step further along each axis they are not
+SIZES = [(4, 4, 256, False), (5, 4, 256, True), (4, 5, 256, True), (4, 4, 257, True)]
+
+
+@pytest.mark.parametrize("K, M, N, is_product", SIZES)
 def test_small_layers_are_sums_as_these_are_faster_and_large_ones_products(
-    N, D_H, is_sum
+    K, M, N, is_product
 ):
-    program = jax.make_jaxpr(bnn.linear)(np.ones((D_H, D_H)), np.ones((D_H, N)))
-    assert ("dot_general" not in str(program)) == is_sum
+    w = np.ones((K, M))
+    z = np.ones((K, N))
+    assert has_product(bnn.linear, w, z) == is_product
+
+
+@pytest.mark.parametrize("D_H, is_product", [(5, False), (50, True)])
+def test_no_layer_of_the_default_network_is_a_matrix_product(D_H, is_product):
+    X, Y, *_ = bnn.get_data()
+    point = random_parameters(np.random.default_rng(0), 3, D_H)
+
+    def density(point):
+        return log_density(bnn.model, (X, Y, D_H), {}, point)[0]
+
+    assert has_product(jax.grad(density), point) == is_product

@@ -9,6 +9,7 @@ from unittest import mock
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 import scipy.special
@@ -39,6 +40,19 @@ def blocks_of_the_page():
 
 
 OWN_DATA, LOAD, PICTURE, CLASSES, TWO_CLASSES = blocks_of_the_page()
+PAGE = " ".join(SCRIPT.read_text().replace("\n#", " ").split())
+
+
+def between(start, end):
+    """What the page says from some words to others."""
+    _, after = PAGE.split(start)
+    words, *_ = after.split(end)
+    return words
+
+
+OF_CLASSES = between("**Classes**:", "For two classes")
+OF_TWO_CLASSES = between("For two classes, labels 0 and 1,", "A distribution of")
+OF_COUNTS = between("**Counts** Y (N, 1)", "**Other unknowns**")
 
 
 # A reader's own data
@@ -109,14 +123,15 @@ def run_page(in_an_empty_folder, monkeypatch):
     use_device = mock.Mock()
     monkeypatch.setattr(bnn, "use_device", use_device)
 
-    def run(x, x_new, Y):
-        names = {"x": x, "x_new": x_new, "Y": Y, "keys": keys}
+    def run(x, x_new, Y, code=OWN_DATA, **more):
+        names = {"x": x, "x_new": x_new, "Y": Y, "keys": keys, **more}
 
         def called_first(device, num_chains):
             assert "key_inference" not in names  # a key starts JAX
 
         use_device.side_effect = called_first
-        exec(OWN_DATA, names)
+        exec(code, names)
+        use_device.side_effect = None
         use_device.assert_called_with("cpu", len(names["f_new"]))  # a device a chain
         return names
 
@@ -147,16 +162,21 @@ def standardised(x_new, x):
     return np.insert(scaled, 0, 1, axis=1)
 
 
-def expected_f(names, x_new, x, Y):
-    """f at the new inputs, on the scale of Y, of the first chain's draws."""
+def f_of_draws(names, x_new, x):
+    """f at the new inputs, as it is, of the first chain's draws."""
     X_new = standardised(x_new, x)
     draws = names["draws"]
     f = []
     for s in range(6):
         point = {name: draws[name][0, s] for name in ["w1", "w2", "w3"]}
         f.append(forward(X_new, point))
+    return np.array(f)
+
+
+def expected_f(names, x_new, x, Y):
+    """The same on the scale of Y."""
     y = np.asarray(Y)
-    return y.mean() + y.std() * np.array(f)
+    return y.mean() + y.std() * f_of_draws(names, x_new, x)
 
 
 def beyond(x):
@@ -244,11 +264,11 @@ def test_a_later_process_loads_what_it_needs(run_page):
     x = mixed_frame()
     x_new = beyond(x)
     names = run_page(x, x_new, outputs())
-    f_new = names["f_new"]
-    for made_from_old_data in ["x", "Y", "draws", "scale", "mcmc", "X", "Z", "f_new"]:
-        del names[made_from_old_data]
-    exec(LOAD, names)
-    np.testing.assert_array_equal(names["f_new"], f_new)
+    assert "keep all before the line ``scale = ...``" in PAGE
+    kept, _ = OWN_DATA.split("\nscale = ")
+    later = {"x_new": x_new}
+    exec(kept + LOAD, later)
+    np.testing.assert_array_equal(later["f_new"], names["f_new"])
 
 
 def two_missing(names):
@@ -328,15 +348,19 @@ def copy_of_model(ending, *changes):
 
 POISSON = "dist.Poisson(m * jnp.exp(f)).to_event(1)"  # in the page's words
 BERNOULLI = "dist.Bernoulli(logits=f).to_event(1)"
+SHAPE, OLD_SHAPE = re.search(
+    r"write (\S+) for (\(.*?\)) in both places of the check of Y", OF_CLASSES
+).groups()
 classes = copy_of_model(
     CLASSES,
     ("np.zeros((D_H, 1))", "np.zeros((D_H, 4))"),
-    ("Y.shape != (N, 1)", "Y.shape != (N,)"),
-    ("shape {(N, 1)}", "shape {(N,)}"),
+    (f"Y.shape != {OLD_SHAPE}", f"Y.shape != {SHAPE}"),
+    (f"shape {{{OLD_SHAPE}}}", f"shape {{{SHAPE}}}"),
 )
 two_classes = copy_of_model(TWO_CLASSES)
 COUNTS = np.arange(9)[:, None] ** 2
-MEAN_COUNT = COUNTS.mean()
+M = re.search(r"where m is the mean count, ``(.*?)``", OF_COUNTS)[1]
+MEAN_COUNT = eval(M, {"scale": {"Y_mean": COUNTS.mean(), "Y_sd": COUNTS.std()}})
 counts = copy_of_model(
     TWO_CLASSES.replace(BERNOULLI, POISSON),
     ("N, D_X = X.shape", f"N, D_X = X.shape; m = {MEAN_COUNT}"),
@@ -372,12 +396,86 @@ LIKELIHOODS = {
 }
 
 
-PAGE = " ".join(SCRIPT.read_text().replace("\n#", " ").split())
-
-
 def test_the_page_names_the_distribution_of_counts():
-    assert f"as for two classes, but with ``{POISSON}``" in PAGE
+    assert f"as for two classes, but with ``{POISSON}``" in OF_COUNTS
     assert BERNOULLI in TWO_CLASSES
+
+
+# what the copies above change, in the page's words
+CHANGES = [
+    (OF_CLASSES, "give ``w3`` K columns, drop ``prec_obs`` and ``sigma_obs``"),
+    (OF_TWO_CLASSES, "Keep ``w3`` and the check of Y"),
+    (OF_TWO_CLASSES, "drop ``prec_obs`` and ``sigma_obs``"),
+    (OF_COUNTS, "All is as for two classes"),
+]
+
+
+@pytest.mark.parametrize("prose, change", CHANGES)
+def test_the_page_says_what_to_change_in_a_copy_of_model(prose, change):
+    assert change in prose
+
+
+WITHOUT_SCALE = {
+    "classes": (OF_CLASSES, classes, LABELS),
+    "two classes": (OF_TWO_CLASSES, two_classes, RARE),
+    "counts": (OF_TWO_CLASSES, counts, COUNTS),
+}
+
+
+@pytest.mark.parametrize("prose, model, Y", WITHOUT_SCALE.values(), ids=WITHOUT_SCALE)
+def test_labels_and_counts_are_not_scaled_nor_their_predictions(
+    run_page, prose, model, Y
+):
+    (in_place_of_Z,) = re.findall(r"``([^`]+)``[^`]* takes the place of ``Z``", prose)
+    code = OWN_DATA.replace("X, Z, D_H", f"X, {in_place_of_Z}, D_H")
+    if "Delete the two lines that scale predictions back" in prose:
+        scaled_back = r"^ +[fY] = scale.*\n"
+        code, number = re.subn(scaled_back, "", code, flags=re.M)
+        assert number == 2
+    code = code.replace("bnn.model", "copy_of_model")
+    x = mixed_frame()
+    names = run_page(x, x, pd.DataFrame(Y), code, copy_of_model=model)
+    np.testing.assert_array_equal(names["mcmc"].Y, Y)
+    f = names["f_new"]
+    np.testing.assert_allclose(f[0], f_of_draws(names, x, x), rtol=1e-4, atol=1e-5)
+    assert names["Y_new"].dtype.kind == "i"
+
+
+# Other priors
+def test_the_page_says_which_gamma_has_the_precision_that_one_expects():
+    words = r"a Gamma\(a, b\) whose mean (a . b) is the precision that you expect"
+    mean = re.search(words + " for the standardised Y", PAGE)[1]
+    assert eval(mean, {"a": 6.0, "b": 2.0}) == dist.Gamma(6.0, 2.0).mean
+
+
+def spread_of_f(model, D_H):
+    """The standard deviation of f before there are data."""
+    predictive = Predictive(model, num_samples=2000)
+    return float(np.std(predictive(jax.random.key(0), X_GOOD, None, D_H)["f"]))
+
+
+def test_with_more_units_f_varies_no_more_if_weights_are_divided_as_the_page_says():
+    words = r"divide ``w2`` and ``w3`` by the root of their number of (\w+), after"
+    axis = ["rows", "columns"].index(re.search(words, PAGE)[1])
+    names = dict(vars(bnn))
+    source = inspect.getsource(bnn.model)
+    for w in ["w2", "w3"]:
+        sampled = rf"(    {w} = numpyro.sample.*\n)"
+        divided = rf"\1    {w} = {w} / {w}.shape[{axis}] ** 0.5\n"
+        source, number = re.subn(sampled, divided, source)
+        assert number == 1
+    exec(source, names)
+    few, many = [spread_of_f(names["model"], D_H) for D_H in [5, 100]]
+    # of 2000 networks: a standard error of some percent
+    assert many == pytest.approx(few, rel=0.2)
+    assert spread_of_f(bnn.model, 100) > 3 * spread_of_f(bnn.model, 5)
+
+
+def test_with_many_inputs_the_biases_stay_as_they_are():
+    assert "do the same with all rows of ``w1`` but the first, the bias" in PAGE
+    inputs = scipy.stats.norm(scale=21**0.5)  # of a unit: a bias and 20 inputs
+    assert 2 * inputs.sf(np.arctanh(0.95)) == pytest.approx(2 / 3, abs=0.05)
+    assert "two thirds of the outputs" in PAGE
 
 
 # what to average over the draws, and what it is of f (C, S, N, K)

@@ -8,6 +8,7 @@ import sys
 import termios
 import threading
 import time
+import types
 
 import matplotlib.pyplot as plt
 import pytest
@@ -137,12 +138,14 @@ def test_a_handler_that_somebody_set_is_given_back(monkeypatch, foreground):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-@pytest.mark.parametrize("how", ["a prompt follows", "a guest"])
+@pytest.mark.parametrize("how", ["a prompt", "python -i", "a guest"])
 def test_an_interrupt_and_the_display_are_anothers(monkeypatch, foreground, how):
     plt.switch_backend("svg")
     argv = "theirs.py" if how == "a guest" else "bnn.py"
-    if how == "a prompt follows":
+    if how == "a prompt":
         monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    if how == "python -i":  # a prompt will follow
+        monkeypatch.setattr(sys, "flags", types.SimpleNamespace(inspect=1))
     assert handler_in_main(monkeypatch, argv) == [foreground, "svg"]
     plt.switch_backend("agg")
 
