@@ -463,14 +463,16 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     Y_band = np.quantile(Y_draws, [0.05, 0.95], axis=(0, 1, 3))  # (2, N_test)
     f = f_draws.reshape(-1, len(x_test))  # (C * S, N_test)
     curves = f[np.linspace(0, len(f) - 1, 20, dtype=int)]  # (20, N_test)
-    size = min(5, 50 / len(x) ** 0.5)  # many data must not hide the mean
+    size = min(5, 50 / len(x) ** 0.5)  # many data must not hide the bands
     ink = plt.rcParams["text.color"]  # a style may have white on black
     fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
     ax.fill_between(x_test, *Y_band, fc=("C0", 0.15), label="90 percent of Y")
     ax.fill_between(x_test, *f_band, fc=("C0", 0.35), label="90 percent of f")
     lines = ax.plot(x_test, curves.T, c="C0", lw=0.4)
     lines[0].set_label("draws of f")
-    ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
+    mean = f.mean(axis=0, dtype=float)  # (N_test,)
+    # above the data
+    ax.plot(x_test, mean, c="C1", lw=2, zorder=3, label="mean prediction")
     if f_test is not None:
         ax.plot(x_test, f_test, c=ink, ls="--", lw=1, label="true function")
     ax.plot(x, Y, "x", c=ink, mew=1, ms=size, label="training data")

@@ -38,6 +38,12 @@ def test_other_kinds_of_arrays_are_taken(kind):
     np.testing.assert_array_equal(np.float32(Y_GOOD), Y)
 
 
+@pytest.mark.parametrize("shape", [(9,), (9, 1), (9, 2), (9, 2, 3)])
+def test_Y_may_have_any_number_of_axes(shape):
+    _, Y = bnn.check_data(X_GOOD, np.ones(shape))
+    assert Y.shape == shape
+
+
 MASKED = np.ma.masked_greater(Y_GOOD, 1)
 INFINITE = np.where(Y_GOOD > 1, np.inf, Y_GOOD)
 NOT_A_NUMBER = np.where(X_GOOD == 0, np.nan, X_GOOD)
@@ -178,9 +184,19 @@ def test_constants_and_labels_need_no_scale(note, values):
     assert note(np.hstack([ONES, values, good]), good) == ""
 
 
+# of data that are sorted, the first thousands may be far from the rest
+def test_all_rows_are_judged(note):
+    X = np.ones((20_000, 2))
+    X[:, 1] = np.linspace(-1, 1, 20_000)
+    assert note(X, X) == ""
+    X[-5000:, 1] += 10
+    assert "standardise X" in note(X, X)
+
+
+@pytest.mark.parametrize("N", [100, 20_000])
 @pytest.mark.parametrize("D_X", [1, 2, 3, 4, 5])
-def test_of_the_scripts_own_data_nothing_is_told(note, D_X):
-    X, Y, *_ = bnn.get_data(D_X=D_X)
+def test_of_the_scripts_own_data_nothing_is_told(note, D_X, N):
+    X, Y, *_ = bnn.get_data(N, D_X)
     assert note(X, Y) == ""
 
 
@@ -203,7 +219,14 @@ def test_whole_inputs_are_inputs_as_others(note):
     assert checked.dtype.kind == "f"
 
 
-@pytest.mark.parametrize("X", [INPUT, np.hstack([np.zeros((9, 1)), INPUT])])
+WITHOUT_ONES = [
+    INPUT,
+    np.hstack([np.zeros((9, 1)), INPUT]),
+    np.hstack([1e5 + 0.4 * INPUT, INPUT]),
+]
+
+
+@pytest.mark.parametrize("X", WITHOUT_ONES)
 def test_X_without_a_constant_column_is_told(note, X):
     assert "Note: X has no column of ones" in note(X, Y_GOOD)
 

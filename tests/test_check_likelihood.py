@@ -285,6 +285,11 @@ RIGHT = {
         np.hstack([PLACEHOLDERS, PLACEHOLDERS]),
     ),
     "angles": (model_of(rows(angles)), 2 + Y_GOOD / 2),
+    "angles that are nearly the same": (model_of(rows(angles)), 2 + Y_GOOD / 1000),
+    "one mean for two outputs": (
+        model_of(normal, dim=-2),
+        np.hstack([Y_GOOD, Y_GOOD]),
+    ),
     "shifted in place": (shifted_in_place, Y_GOOD),
     "with constraints": (with_constraints, Y_GOOD),
     "unknown limits": (model_of(rows(between)), Y_GOOD),
@@ -421,6 +426,15 @@ def test_a_model_that_does_not_observe_Y_is_told(seen, model):
 def test_data_outside_of_the_support_are_told(Y):
     with pytest.raises(ValueError, match="Y must be in the support"):
         bnn.check_likelihood(model_of(rows(counts)), X_GOOD, Y, 2)
+
+
+@pytest.mark.parametrize("position", [0, 2500, -1])
+def test_a_single_count_outside_of_the_support_is_told(position):
+    Y = np.zeros((5000, 1), int)
+    Y[position] = -1
+    X = np.ones((5000, 1))
+    with pytest.raises(ValueError, match="Y must be in the support"):
+        bnn.check_likelihood(model_of(rows(counts)), X, Y, 2)
 
 
 def with_other_data(distribution, data):

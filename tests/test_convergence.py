@@ -248,6 +248,16 @@ def test_n_eff_above_the_number_of_draws_and_r_hat_below_1_are_told_as_they_are(
     assert bnn.worst_r_hat_and_n_eff(values) == (0.99, 5000)
 
 
+@pytest.mark.parametrize("position", [0, 150_000, 299_999])
+def test_the_worst_of_many_bad_values_is_found_wherever_it_is(stated, position):
+    values = np.ones((1, 4, 300_000, 1))
+    values[:, 0] = 1.5
+    values[:, 1] = 100
+    values[:, 0, position] = 3
+    values[:, 1, -1 - position] = 2
+    assert bnn.worst_r_hat_and_n_eff(values) == (3, 2)
+
+
 @pytest.mark.parametrize("which, value, beginnings", SIDES.values(), ids=SIDES)
 def test_the_thresholds_are_the_same_for_one_chain(
     judged, stated, which, value, beginnings

@@ -1,5 +1,7 @@
 """Is the model the one that the page states?"""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,6 +164,15 @@ def test_small_layers_are_sums_as_these_are_faster_and_large_ones_products(
     w = np.ones((K, M))
     z = np.ones((K, N))
     assert has_product(bnn.linear, w, z) == is_product
+
+
+# sums of other forms take twice the time
+def test_a_small_layer_is_the_sum_that_was_measured():
+    program = str(jax.make_jaxpr(bnn.linear)(np.ones((3, 5)), np.ones((3, 7))))
+    assert program.count(" mul ") == 1
+    assert re.search(r"f32\[3,5,7\] = mul ", program)
+    assert re.search(r"f32\[5,7\] = reduce_sum\[\s*axes=\(0,\)", program)
+    assert "transpose" not in program
 
 
 @pytest.mark.parametrize("D_H, is_product", [(5, False), (50, True)])

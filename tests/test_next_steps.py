@@ -230,7 +230,7 @@ def test_a_column_that_new_inputs_lack_is_told(run_page):
         run_page(x, x.drop(columns="night"), outputs())
 
 
-@pytest.mark.parametrize("unit, zero", [(1e-9, 0.0), (1.0, 1e8)])
+@pytest.mark.parametrize("unit, zero", [(1e-20, 0.0), (1e-9, 0.0), (1.0, 1e8)])
 def test_inputs_in_tiny_units_or_far_from_0_are_predicted_alike(run_page, unit, zero):
     x = mixed_frame()
     other = zero + unit * x.astype(float)
@@ -260,9 +260,11 @@ def test_sampling_and_prediction_have_keys_of_their_own(run_page):
     assert len(np.unique(noise)) > 0.9 * noise.size
 
 
-def test_a_later_process_loads_what_it_needs(run_page):
+@pytest.mark.parametrize("columns", [["temperature", "night", "visitors"], [0, 1, 2]])
+def test_a_later_process_loads_what_it_needs(run_page, columns):
     x = mixed_frame()
     x_new = beyond(x)
+    x.columns = x_new.columns = columns
     names = run_page(x, x_new, outputs())
     assert "keep all before the line ``scale = ...``" in PAGE
     kept, _ = OWN_DATA.split("\nscale = ")
@@ -287,7 +289,7 @@ def test_missing_whole_numbers_are_told_by_their_column(run_page, columns):
 
 
 # the mean of equal numbers is not always that number, in 64 bits
-@pytest.mark.parametrize("constant", [0.1, 0.3, 0.7, 1.1, 99.9])
+@pytest.mark.parametrize("constant", [0.1, 0.3, 0.7, 1.1, 99.9, 101325.3, 1234567.8])
 def test_a_constant_column_is_told_by_its_number(run_page, constant):
     x = mixed_frame(100).assign(temperature=constant)
     with pytest.raises(ValueError, match=r"X must .*\[1\], from 0, in 100 row"):
@@ -359,8 +361,7 @@ classes = copy_of_model(
 )
 two_classes = copy_of_model(TWO_CLASSES)
 COUNTS = np.arange(9)[:, None] ** 2
-M = re.search(r"where m is the mean count, ``(.*?)``", OF_COUNTS)[1]
-MEAN_COUNT = eval(M, {"scale": {"Y_mean": COUNTS.mean(), "Y_sd": COUNTS.std()}})
+MEAN_COUNT = COUNTS.mean()
 counts = copy_of_model(
     TWO_CLASSES.replace(BERNOULLI, POISSON),
     ("N, D_X = X.shape", f"N, D_X = X.shape; m = {MEAN_COUNT}"),
@@ -399,6 +400,8 @@ LIKELIHOODS = {
 def test_the_page_names_the_distribution_of_counts():
     assert f"as for two classes, but with ``{POISSON}``" in OF_COUNTS
     assert BERNOULLI in TWO_CLASSES
+    m = re.search(r"where m is the mean count, ``(.*?)``", OF_COUNTS)[1]
+    assert eval(m, {"scale": {"Y_mean": MEAN_COUNT, "Y_sd": 0.0}}) == MEAN_COUNT
 
 
 # what the copies above change, in the page's words

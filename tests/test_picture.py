@@ -203,14 +203,17 @@ def test_all_lines_and_bands_are_visible_under_the_readers_style(style):
         contrast = np.subtract(to_rgb(line.get_color()), paper)
         assert np.abs(contrast).max() > 0.4
         assert line.get_linewidth() > 0
-    mean = line_of(ax, "mean prediction").get_color()
-    assert mean != line_of(ax, "draws of f").get_color()
     for line in ax.lines:
         if line.get_marker() != "None":
             assert line.get_markeredgewidth() > 0
-    for band in ax.collections:
-        red, green, blue, opacity = band.get_facecolor()[0]
-        assert 0.1 < opacity < 0.5
+    wide, narrow = [band.get_facecolor()[0][3] for band in ax.collections]
+    assert 0.1 < wide < narrow < 0.5  # their opacity: the narrow one is darker
+    draws, mean, truth = [
+        to_rgb(line_of(ax, label).get_color())
+        for label in ["draws of f", "mean prediction", "true function"]
+    ]
+    for other in [mean, truth]:
+        assert np.abs(np.subtract(other, draws)).max() > 0.4
 
 
 def size_of_crosses(N):
@@ -255,7 +258,13 @@ def test_a_users_open_figures_and_earlier_pictures_stay():
         np.testing.assert_array_equal(data, Y[:, 0])
 
 
-def test_many_data_do_not_hide_the_mean():
+def test_the_mean_lies_above_the_data():
+    ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES)
+    data = line_of(ax, "training data")
+    assert line_of(ax, "mean prediction").get_zorder() > data.get_zorder()
+
+
+def test_many_data_do_not_hide_the_bands():
     assert size_of_crosses(100) == 5
     assert size_of_crosses(1000) < 2
     assert 0.4 < size_of_crosses(10_000) < 1  # they can be seen
