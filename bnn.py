@@ -470,12 +470,11 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     ax.fill_between(x_test, *f_band, fc=("C0", 0.35), label="90 percent of f")
     lines = ax.plot(x_test, curves.T, c="C0", lw=0.4)
     lines[0].set_label("draws of f")
-    mean = f.mean(axis=0, dtype=float)  # (N_test,)
-    # above the data
-    ax.plot(x_test, mean, c="C1", lw=2, zorder=3, label="mean prediction")
+    ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
     if f_test is not None:
         ax.plot(x_test, f_test, c=ink, ls="--", lw=1, label="true function")
-    ax.plot(x, Y, "x", c=ink, mew=1, ms=size, label="training data")
+    crosses = {"c": ink, "mew": 1, "ms": size, "zorder": 1.5}  # under all lines
+    ax.plot(x, Y, "x", **crosses, label="training data")
     ax.axvline(x.min(), c="0.5", ls=":", label="training data end")
     ax.axvline(x.max(), c="0.5", ls=":")
     ax.set(title="Bayesian neural network", xlabel="x", ylabel="Y", xmargin=0)

@@ -258,10 +258,13 @@ def test_a_users_open_figures_and_earlier_pictures_stay():
         np.testing.assert_array_equal(data, Y[:, 0])
 
 
-def test_the_mean_lies_above_the_data():
+def test_data_lie_above_the_bands_and_under_mean_and_truth():
     ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, Y_GOOD, CURVES, CURVES)
-    data = line_of(ax, "training data")
-    assert line_of(ax, "mean prediction").get_zorder() > data.get_zorder()
+    bottom_up = sorted([*ax.collections, *ax.lines], key=lambda drawn: drawn.zorder)
+    labels = [drawn.get_label() for drawn in bottom_up]
+    wanted = ["90 percent of f", "training data", "draws of f", "mean prediction"]
+    wanted += ["true function"]
+    assert [label for label in labels if label in wanted] == wanted
 
 
 def test_many_data_do_not_hide_the_bands():
