@@ -473,8 +473,8 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
     if f_test is not None:
         ax.plot(x_test, f_test, c=ink, ls="--", lw=1, label="true function")
-    crosses = {"c": ink, "mew": 1, "ms": size, "zorder": 1.5}  # under all lines
-    ax.plot(x, Y, "x", **crosses, label="training data")
+    # under all lines
+    ax.plot(x, Y, "x", c=ink, mew=1, ms=size, zorder=1.5, label="training data")
     ax.axvline(x.min(), c="0.5", ls=":", label="training data end")
     ax.axvline(x.max(), c="0.5", ls=":")
     ax.set(title="Bayesian neural network", xlabel="x", ylabel="Y", xmargin=0)
