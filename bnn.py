@@ -1041,7 +1041,7 @@ if __name__ == "__main__":
 #    key_inference, key_new, key_grid = jax.random.split(jax.random.key(0), 3)
 #
 #    def numbers(frame):
-#        return frame.to_numpy(float, na_value=np.nan)
+#        return frame.astype("Float64").to_numpy(float, na_value=np.nan)
 #
 #    # scale and draws, which the next two functions use, come below
 #    def features(x):

@@ -193,6 +193,10 @@ def test_all_rows_are_judged(note):
     assert "standardise X" in note(X, X)
 
 
+def test_two_other_values_than_0_and_1_have_a_scale(note):
+    assert "standardise X" in note(np.hstack([ONES, -RARELY]), ONES)
+
+
 @pytest.mark.parametrize("N", [100, 20_000])
 @pytest.mark.parametrize("D_X", [1, 2, 3, 4, 5])
 def test_of_the_scripts_own_data_nothing_is_told(note, D_X, N):

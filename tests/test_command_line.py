@@ -99,6 +99,36 @@ def test_the_first_table_is_of_all_chains_and_the_time_is_that_of_the_clock(run_
     assert float(elapsed) >= 0.5
 
 
+def test_the_tables_are_there_if_predictions_fail(monkeypatch, run_of, capsys):
+    def for_all_draws(function, rng_key, draws):
+        raise MemoryError
+
+    mcmc = two_chains()
+    monkeypatch.setattr(bnn, "for_all_draws", for_all_draws)
+    with pytest.raises(MemoryError):
+        run_of(lambda *data, **settings: mcmc)
+    out = capsys.readouterr().out
+    assert rows(out)
+    assert "What has to converge" in out
+
+
+# a second copy would be too much for the 8 GB of README
+def test_the_draws_are_not_copied_for_predictions(monkeypatch, run_of):
+    class Reached(Exception):
+        """Ends main with the draws."""
+
+    def for_all_draws(function, rng_key, draws):
+        raise Reached(draws["f"])
+
+    mcmc = two_chains()
+    monkeypatch.setattr(bnn, "for_all_draws", for_all_draws)
+    with pytest.raises(Reached) as reached:
+        run_of(lambda *data, **settings: mcmc)
+    (f,) = reached.value.args
+    of_mcmc = jax.device_get(mcmc.get_samples(group_by_chain=True)["f"])
+    assert np.shares_memory(f, of_mcmc)
+
+
 def test_a_table_of_more_than_7_units_does_not_bury_the_noise(run_of):
     table = rows(run_of(bnn.run_inference, "--num-hidden", "8"))
     assert [row[0] for row in table] == ["prec_obs"]
@@ -171,6 +201,11 @@ def test_a_number_at_a_bound_is_taken(flag):
     for value in NUMBERS[flag]:
         args = bnn.parse_args([flag, str(value)])
         assert getattr(args, name) == value
+
+
+def test_zeros_in_front_change_no_number():  # as in names of jobs
+    args = bnn.parse_args(["--seed", "007", "--num-warmup", "0010"])
+    assert (args.seed, args.num_warmup) == (7, 10)
 
 
 BAD_FLAGS = [

@@ -56,7 +56,8 @@ def far_from_0(by, num_draws=2000):
 
 def mcmc_of(draws, diverging=0, at_cap=0):
     """What print_convergence asks of an MCMC object."""
-    single = {name: jnp.float32(values) for name, values in draws.items()}
+    # float32, or whole numbers
+    single = {name: jnp.asarray(values) for name, values in draws.items()}
     (shape,) = {values.shape[:2] for values in single.values()}
     num_steps = np.full(shape, 1022)
     num_steps.flat[:at_cap] = 1023
@@ -147,6 +148,21 @@ def without_f():
     return {"prec_obs": np.ones((2, 2000))}
 
 
+def one_frozen_f():
+    """Draws of which one f never varies."""
+    draws = independent()
+    draws["f"][:, :, 1] = 0.5
+    return draws
+
+
+def whole_numbers():
+    """Draws of a whole number on which the chains do not agree."""
+    draws = independent()
+    draws["k"] = np.repeat([[3], [4]], 2000, axis=1)
+    draws["k"][:, ::2] += 1
+    return draws
+
+
 TROUBLES = {
     "few": (independent(chains=4, draws=50), [R_HAT, N_EFF]),
     # a single value that is slow is enough: 200 draws, each 20 times
@@ -154,6 +170,8 @@ TROUBLES = {
     "slow prec_obs": (slow_prec_obs(), [N_EFF]),
     "nan": (far_from_0(np.nan), [NAN]),
     "all the same": (without_f(), [NAN]),
+    "one the same": (one_frozen_f(), [NAN]),
+    "whole numbers": (whole_numbers(), [R_HAT, N_EFF]),
     "chains that differ": (shifted(0.6), [R_HAT, N_EFF]),
 }
 

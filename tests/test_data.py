@@ -43,6 +43,7 @@ SETTINGS = [
     {},
     {"N": 2, "D_X": 1, "sigma_obs": 0.5, "N_test": 3},
     {"N_test": 1},
+    {"N": np.int64(31), "N_test": np.int64(5)},
     {"N": 37, "D_X": 5, "sigma_obs": 0.0, "N_test": 10},
 ]
 

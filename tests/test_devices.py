@@ -277,7 +277,7 @@ def names_of(flags):
 @pytest.mark.parametrize("starts", [True, False], ids=["there", "not there"])
 @pytest.mark.parametrize("device, own", [("cpu", OF_A_CPU), ("gpu", OF_A_GPU)])
 def test_flags_for_xla_stay_in_front_of_the_users(use, device, own, starts):
-    for users_flags in [None, "", USERS]:
+    for users_flags in [None, "", USERS, f" {USERS}"]:
         flags, _ = use(device, users_flags, starts=starts)
         users = names_of(users_flags or "")
         assert names_of(flags) == own + users  # of a flag, the last wins

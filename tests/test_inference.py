@@ -35,6 +35,18 @@ def line(X, Y, D_H):
         numpyro.sample("Y", dist.Normal(f, 1.0).to_event(1), obs=Y)
 
 
+# one datum, one draw, a key of the old kind, a model with a setting of its own
+def test_the_least_that_can_be_sampled_is():
+    def with_a_setting(X, Y, D_H, scale=1.0):
+        line(scale * X, Y, D_H)
+
+    key = jax.random.PRNGKey(0)
+    data = X_GOOD[:1], Y_GOOD[:1]
+    for model in [with_a_setting, functools.partial(with_a_setting, scale=2.0)]:
+        mcmc = bnn.run_inference(model, key, *data, 2, num_warmup=4, num_samples=1)
+        assert mcmc.get_samples()["f"].shape == (1, 1, 1)
+
+
 def two_outputs(inputs, observations, units):
     """Heavy tails, with a scale for each output."""
     N, D_X = inputs.shape

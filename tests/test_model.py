@@ -66,7 +66,7 @@ def test_mirror_images_of_a_network_have_its_density():
     assert_log_density(expected, X, Y, mirrored, 5)
 
 
-@pytest.mark.parametrize("shape", [(9,), (9, 2), (1, 1), (8, 1), ()])
+@pytest.mark.parametrize("shape", [(9,), (9, 2), (1, 9), (1, 1), (8, 1), (9, 1, 1), ()])
 def test_a_Y_that_would_broadcast_to_a_wrong_density_is_an_error(shape):
     X, *_ = bnn.get_data(N=9)
     told = r"Y must have shape \(9, 1\), not"

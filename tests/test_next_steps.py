@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import re
 import textwrap
 from unittest import mock
@@ -228,6 +229,8 @@ def test_a_column_that_new_inputs_lack_is_told(run_page):
     x = mixed_frame()
     with pytest.raises(KeyError, match="night"):
         run_page(x, x.drop(columns="night"), outputs())
+    # what took the time is kept
+    assert set(os.listdir()) == {"draws.npz", "scale.npz"}
 
 
 @pytest.mark.parametrize("unit, zero", [(1e-20, 0.0), (1e-9, 0.0), (1.0, 1e8)])
@@ -291,9 +294,22 @@ def test_missing_whole_numbers_are_told_by_their_column(run_page, columns):
 # the mean of equal numbers is not always that number, in 64 bits
 @pytest.mark.parametrize("constant", [0.1, 0.3, 0.7, 1.1, 99.9, 101325.3, 1234567.8])
 def test_a_constant_column_is_told_by_its_number(run_page, constant):
-    x = mixed_frame(100).assign(temperature=constant)
+    x = mixed_frame(100)
+    Y = outputs(100)
+    with_constant = x.assign(temperature=constant)
     with pytest.raises(ValueError, match=r"X must .*\[1\], from 0, in 100 row"):
-        run_page(x, x, outputs(100))
+        run_page(with_constant, x, Y)
+    with pytest.raises(ValueError, match=r"Y must .*\[0\], from 0, in 100 row"):
+        run_page(x, x, Y.assign(price=constant))
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
+def test_a_gap_in_a_column_of_any_type_is_told_by_its_number(run_page, gap):
+    x = mixed_frame()
+    temperatures = pd.Series(list(x["temperature"]), dtype=object)
+    temperatures[3] = gap
+    with pytest.raises(ValueError, match=r"X must .*\[1\], from 0, in 1 row"):
+        run_page(x.assign(temperature=temperatures), x, outputs())
 
 
 def test_missing_whole_numbers_in_Y_are_told(run_page):

@@ -179,6 +179,22 @@ def test_a_gap_in_the_inputs_is_told():
     assert_is_told("sorted", X_GOOD, Y_GOOD, X_test, None, CURVES, CURVES)
 
 
+def test_a_gap_in_predictions_is_a_gap_in_the_picture():
+    f = CURVES.copy()
+    f[:, :, 4] = np.nan
+    ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, None, f, f)
+    drawn = line_of(ax, "mean prediction").get_ydata()
+    assert np.flatnonzero(np.isnan(drawn)).tolist() == [4]
+
+
+def test_bands_far_from_0_are_exact():
+    f = 2460000.5 + 0.1 * CURVES
+    ax = axes_of(X_GOOD, Y_GOOD, X_GOOD, None, f, f)
+    expected = np.quantile(f, [0.05, 0.95], axis=(0, 1, 3))
+    _, narrow = ax.collections
+    np.testing.assert_allclose(edges(narrow, X_GOOD[:, 1]), expected, rtol=0, atol=1e-4)
+
+
 def texts_of(ax):
     """All words in the picture but the ticks."""
     texts = [ax.title, ax.xaxis.label, ax.yaxis.label]

@@ -196,6 +196,13 @@ def test_draws_must_be_grouped_by_chain(draws):
         predict_all(draws, X_GOOD, D_H=2)
 
 
+def test_what_else_is_among_the_draws_does_not_matter():
+    draws = two_chains().get_samples(group_by_chain=True)
+    ours = predict_all(draws, X_GOOD, D_H=2)
+    more = {**draws, "sigma": draws["prec_obs"] ** -0.5, "gap": np.full((2, 6), np.nan)}
+    np.testing.assert_array_equal(ours, predict_all(more, X_GOOD, D_H=2))
+
+
 @pytest.mark.parametrize("columns", [1, 3])
 def test_inputs_that_do_not_fit_the_draws_are_told(columns):
     draws = two_chains().get_samples(group_by_chain=True)

@@ -82,6 +82,14 @@ def test_the_flags_are_the_files_where_it_is_the_command(monkeypatch, how):
         assert flags_taken(monkeypatch, argv, file) == flags
 
 
+def test_the_flags_are_the_files_where_a_link_to_it_is_the_command(
+    monkeypatch, tmp_path
+):
+    link = tmp_path / "mine"
+    link.symlink_to(SCRIPT)
+    assert flags_taken(monkeypatch, f"{link} --flag", str(link)) == ["--flag"]
+
+
 @pytest.mark.parametrize("how", GUESTS)
 def test_flags_of_another_command_are_not_read(monkeypatch, how):
     assert flags_taken(monkeypatch, *GUESTS[how]) == []
