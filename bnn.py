@@ -410,7 +410,7 @@ def predict(model, rng_key, draw, X, D_H):
 
 
 def for_all_draws(function, rng_key, draws):
-    """Return ``function(key, draw)`` of all draws, a dict of (C, S, ...), in NumPy.
+    """Return ``function(key, draw)`` of draws, a dict of arrays (C, S, ...), in NumPy.
 
     ValueError unless all begin with the same (C, S).
     """
@@ -456,7 +456,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
         raise ValueError(f"f_draws and Y_draws must have shape {shape}, not {found}")
     x = X[:, 1]  # (N,)
     x_test = X_test[:, 1]  # (N_test,)
-    if not np.all(x_test[:-1] <= x_test[1:]):
+    if not np.array_equal(x_test, np.sort(x_test)):
         raise ValueError("X_test must be sorted by its column 1")
 
     f_band = np.quantile(f_draws, [0.05, 0.95], axis=(0, 1, 3))  # (2, N_test)
@@ -473,7 +473,7 @@ def plot(X, Y, X_test, f_test, f_draws, Y_draws):
     ax.plot(x_test, f.mean(axis=0, dtype=float), c="C1", lw=2, label="mean prediction")
     if f_test is not None:
         ax.plot(x_test, f_test, c=ink, ls="--", lw=1, label="true function")
-    # under all lines
+    # the data lie under all lines
     ax.plot(x, Y, "x", c=ink, mew=1, ms=size, zorder=1.5, label="training data")
     ax.axvline(x.min(), c="0.5", ls=":", label="training data end")
     ax.axvline(x.max(), c="0.5", ls=":")
@@ -541,8 +541,9 @@ def check_data(X, Y):
     """Return X (N, D_X) and Y (N, ...) as JAX arrays, and print what X may lack.
 
     X becomes float, and so does Y unless its type is of whole numbers or booleans:
-    labels, say. ValueError for other shapes, for what is no real number, and with their
-    place for NaN, infinity, masked values and, in Y, whole numbers beyond 32 bits.
+    labels, say. ValueError for other shapes, for words, dates and complex numbers, and
+    with their place for NaN, infinity, masked values and, in Y, whole numbers beyond 32
+    bits.
     """
     X = as_array("X", X, keep_whole_numbers=False)
     Y = as_array("Y", Y, keep_whole_numbers=True)
@@ -609,7 +610,9 @@ def check_likelihood(model, X, Y, D_H):
         # as NUTS starts: not every prior can be drawn from
         started = handlers.substitute(seeded, substitute_fn=init_to_uniform)
         traced = handlers.trace(started)
-        try:  # in NumPy a part of Y, such as Y[:, 0], has values that can be judged
+        # In NumPy a part of Y, such as Y[:, 0], has values that can be judged. A copy,
+        # as a model may change it in place.
+        try:
             trace = traced.get_trace(X, np.array(Y), D_H)
         except (AttributeError, jax.errors.JAXTypeError):  # as by the index of a plate
             trace = traced.get_trace(X, Y, D_H)
@@ -640,7 +643,7 @@ def check_observed(name, distribution, data):
             "plate and to_event)"
         )
     layers = [distribution]
-    while hasattr(layers[-1], "base_dist"):  # as to_event puts one around another
+    while hasattr(layers[-1], "base_dist"):  # to_event, say, wraps another
         layers.append(layers[-1].base_dist)
     # in masked data some values only hold a place
     is_masked = any(isinstance(layer, dist.MaskedDistribution) for layer in layers)
@@ -655,9 +658,9 @@ def check_values(name, distribution, data):
     try:
         support = distribution.support
         is_discrete = support.is_discrete
-        centred = data - np.mean(data, axis=0)
-        # a range that ends somewhere cannot be standardised
-        judged = data if is_discrete else 1e6 * centred
+        far_apart = 1e6 * (data - np.mean(data, axis=0))
+        # a range that ends does not hold these, and its data cannot be standardised
+        judged = data if is_discrete else far_apart
         is_inside = bool(np.all(support(judged)))
     except (AssertionError, AttributeError, NotImplementedError, ValueError):
         return  # a distribution of the reader's own may not state its support
@@ -788,7 +791,7 @@ def add_xla_flags(device):
         flags = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
     users_flags = os.environ.get("XLA_FLAGS", "").strip()
     if users_flags[:1] not in ("", "-"):
-        return  # the name of a file with flags: it can have none beside it
+        return  # XLA reads it as the name of a file with flags
     if flags and flags not in users_flags:  # a second call adds nothing
         os.environ["XLA_FLAGS"] = f"{flags} {users_flags}"
 

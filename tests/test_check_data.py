@@ -57,7 +57,11 @@ BAD = {
         [0.0, np.nan] + 6 * [1.0] + [np.nan],
         r"Y.*\[0\].* 2 row",
     ),
-    "dates": ([["2026-01-01", "NaT"]] * 9, Y_GOOD, "X must hold finite numbers"),
+    "dates": (
+        np.full((9, 2), np.datetime64("2026-01-01")),
+        Y_GOOD,
+        "X must hold finite numbers: not datetime64",
+    ),
     "complex numbers": (X_GOOD, Y_GOOD + 0j, "Y must hold finite.*complex"),
     "a number beyond floats": (X_GOOD, [[10**400]] * 9, "Y must hold finite numbers"),
     "a third axis": (np.ones((9, 2, 2)), Y_GOOD, r"\(N, D_X\).* \(9, 2, 2\)"),

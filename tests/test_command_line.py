@@ -61,6 +61,10 @@ def test_the_seed_decides_all(run_script, tmp_path, capsys):
     assert len(tables[0]) == 46
 
 
+class Reached(Exception):
+    """Ends main where it has come, and tells what was there."""
+
+
 @pytest.fixture
 def run_of(monkeypatch, capsys, tmp_path):
     """Return a function that gives the output of main, with run_inference replaced."""
@@ -114,9 +118,6 @@ def test_the_tables_are_there_if_predictions_fail(monkeypatch, run_of, capsys):
 
 # a second copy would be too much for the 8 GB of README
 def test_the_draws_are_not_copied_for_predictions(monkeypatch, run_of):
-    class Reached(Exception):
-        """Ends main with the draws."""
-
     def for_all_draws(function, rng_key, draws):
         raise Reached(draws["f"])
 
@@ -270,9 +271,6 @@ def test_a_device_that_is_not_there_is_told_with_what_to_install(
 
 
 def test_the_settings_of_sampling_reach_it(monkeypatch):
-    class Reached(Exception):
-        """Ends main where sampling would start."""
-
     def run_inference(model, rng_key, X, Y, D_H, **settings):
         settings.pop("progress_bar")
         raise Reached(len(X), D_H, settings)

@@ -57,15 +57,15 @@ def far_from_0(by, num_draws=2000):
 def mcmc_of(draws, diverging=0, at_cap=0):
     """What print_convergence asks of an MCMC object."""
     # float32, or whole numbers
-    single = {name: jnp.asarray(values) for name, values in draws.items()}
-    (shape,) = {values.shape[:2] for values in single.values()}
+    arrays = {name: jnp.asarray(values) for name, values in draws.items()}
+    (shape,) = {values.shape[:2] for values in arrays.values()}
     num_steps = np.full(shape, 1022)
     num_steps.flat[:at_cap] = 1023
     diverged = np.zeros(shape, bool)
     diverged.flat[diverged.size - diverging :] = True  # in the last chain
     extra = {"diverging": diverged, "num_steps": num_steps}
     return types.SimpleNamespace(
-        get_samples=lambda group_by_chain=False: grouped(single, group_by_chain),
+        get_samples=lambda group_by_chain=False: grouped(arrays, group_by_chain),
         get_extra_fields=lambda group_by_chain=False: grouped(extra, group_by_chain),
     )
 

@@ -255,8 +255,7 @@ def test_the_cap_that_is_counted_is_the_samplers(capsys):
 
 def test_a_higher_target_accept_prob_makes_smaller_steps():
     def step_size(target):
-        sizes = dict(num_warmup=200, num_samples=4)
-        mcmc = run_few(line, **sizes, target_accept_prob=target)
+        mcmc = run_few(line, num_warmup=200, num_samples=4, target_accept_prob=target)
         return mcmc.last_state.adapt_state.step_size
 
     # step sizes after short warm-ups differ by tens of percent; here it is a half

@@ -219,7 +219,6 @@ def test_all_lines_and_bands_are_visible_under_the_readers_style(style):
         contrast = np.subtract(to_rgb(line.get_color()), paper)
         assert np.abs(contrast).max() > 0.4
         assert line.get_linewidth() > 0
-    for line in ax.lines:
         if line.get_marker() != "None":
             assert line.get_markeredgewidth() > 0
     wide, narrow = [band.get_facecolor()[0][3] for band in ax.collections]
